@@ -1,0 +1,109 @@
+"""The vocabulary of the ledger: every event, its name and its one human sentence.
+
+Grammar: `subject.action`, both in lower case, the action in the past tense. A name is never reused for another meaning.
+Sentences are shown on pages. They may use `{actor}`, `{subject}` and keys of the entry's details; a key that an entry
+does not carry is shown as an ellipsis. What happens when an entry is written lives in `audit.log`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from string import Formatter
+from typing import Any
+
+ELLIPSIS = "…"
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+class Event(StrEnum):
+    """Everything the ledger can say. `event.sentence` is the template, `event.say(...)` the filled sentence."""
+
+    _value_: str
+    sentence: str
+
+    def __new__(cls, name: str, sentence: str = "") -> Event:
+        """Create the member `name`, carrying its sentence."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.sentence = sentence
+        return member
+
+    ASSET_REGISTERED = "asset.registered", "{actor} registered the asset {subject}."
+    ASSET_CHANGED = "asset.changed", "{actor} changed the asset {subject}."
+
+    VERSION_REGISTERED = "version.registered", "{actor} registered {subject}."
+    VERSION_EDITED = "version.edited", "{actor} edited the draft {subject}."
+    VERSION_NOMINATED = "version.nominated", "{actor} nominated {subject}."
+    VERSION_MOVED = "version.moved", "{actor} moved {subject} from {from_state} to {to_state}."
+    VERSION_PROMOTED = "version.promoted", "{actor} promoted {subject} to {environment}."
+    VERSION_ROLLED_BACK = "version.rolled_back", "{actor} rolled {environment} back to {subject}."
+
+    EVIDENCE_ATTACHED = "evidence.attached", "{actor} attached {kind} to {subject}."
+    DATASET_REGISTERED = "dataset.registered", "{actor} registered the dataset {subject}."
+
+    CHECK_REQUESTED = "check.requested", "{actor} asked for the check {check} of {subject}."
+    CHECK_ANSWERED = "check.answered", "The check {check} of {subject} answered {outcome}."
+
+    POLICY_PUBLISHED = "policy.published", "{actor} published the policy {subject}."
+
+    SUBMISSION_OPENED = "submission.opened", "{actor} submitted {subject}."
+    SUBMISSION_CLOSED = "submission.closed", "The submission {subject} was closed as {outcome}."
+    REVIEW_GIVEN = "review.given", "{actor} answered {verdict} for {role} on {subject}."
+
+    WAIVER_REQUESTED = "waiver.requested", "{actor} requested a waiver of {rule} for {subject}."
+    WAIVER_GRANTED = "waiver.granted", "{actor} granted a waiver of {rule} for {subject}, until {expires}."
+    WAIVER_REFUSED = "waiver.refused", "{actor} refused a waiver of {rule} for {subject}."
+    WAIVER_REVOKED = "waiver.revoked", "{actor} revoked a waiver of {rule} for {subject}."
+
+    DECISION_MADE = "decision.made", "{actor} decided {verdict} on {subject}."
+    DECISION_SIGNED = "decision.signed", "The decision on {subject} was signed."
+    DECISION_REVOKED = "decision.revoked", "{actor} revoked the decision on {subject}."
+
+    CONSUMER_GRANTED = "consumer.granted", "{consumer} became a consumer of {subject} in {environment}."
+
+    FINDING_OPENED = "finding.opened", "{vulnerability} was found in {subject}."
+    FINDING_CLOSED = "finding.closed", "{vulnerability} is no longer found in {subject}."
+    FINDING_TRIAGED = "finding.triaged", "{actor} triaged {vulnerability} in {subject} as {triage}."
+    ADVISORIES_IMPORTED = "advisories.imported", "{actor} imported {count} advisories from {subject}."
+
+    KEY_TRUSTED = "key.trusted", "{actor} trusted the key {subject}."
+    KEY_REVOKED = "key.revoked", "{actor} revoked trust in the key {subject}."
+    TOKEN_ISSUED = "token.issued", "{actor} issued the token {subject}."
+    TOKEN_REVOKED = "token.revoked", "{actor} revoked the token {subject}."
+
+    SEAT_GIVEN = "seat.given", "{actor} gave {subject} the role {role}."
+    SEAT_TAKEN = "seat.taken", "{actor} took the role {role} from {subject}."
+    TEAM_CHANGED = "team.changed", "{actor} changed the team {subject}."
+    PERSON_CHANGED = "person.changed", "{actor} changed the account of {subject}."
+
+    SERVING_REPORTED = "serving.reported", "{actor} reported {rowCount} serving windows in {subject}."
+    SERVING_CONFLICTED = "serving.conflicted", "{actor} sent {subject} again, changed; the first report stands."
+
+    EXPORT_REQUESTED = "export.requested", "{actor} requested the export {subject}."
+    EXPORT_BUILT = "export.built", "The export {subject} was built."
+
+    def say(self, *, actor: str, subject: str, details: Mapping[str, object] | None = None) -> str:
+        """Return the sentence filled with the names to show and the entry's details."""
+        return _Lenient().vformat(self.sentence, (), {**(details or {}), "actor": actor, "subject": subject})
+
+
+class _Lenient(Formatter):
+    """A formatter of our own constant templates: a missing key is an ellipsis, an instant is shown for people."""
+
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        value = kwargs.get(str(key))
+        if isinstance(value, str) and INSTANT.fullmatch(value):
+            return f"{datetime.fromisoformat(value):%-d %b %Y, %H:%M} UTC"
+        return ELLIPSIS if value is None else value
+
+
+def sentence(kind: str, *, actor: str, subject: str, details: Mapping[str, object] | None = None) -> str:
+    """Return the sentence of an entry of any age; a kind that is no longer in the vocabulary is named as it is."""
+    try:
+        event = Event(kind)
+    except ValueError:
+        return f"{actor}: {kind} {subject}."
+    return event.say(actor=actor, subject=subject, details=details)

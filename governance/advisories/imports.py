@@ -1,0 +1,233 @@
+"""The verb that imports an OSV archive, and what an import touched. Reading records lives in `archive` and `osv`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from audit import log
+from audit.events import Event
+from governance.advisories import archive, groups
+from governance.advisories.ecosystems import ECOSYSTEMS, SOURCE_TYPES, find_ecosystem
+from governance.advisories.osv import Record, read_record
+from governance.models.advisories import Advisory, AdvisoryImport, AffectedPackage, TouchedPackage
+from portal.errors import Fault, Invalid, show
+from registry.models import Evidence, SbomComponent, User, Version
+from registry.models.evidence import EvidenceKind
+
+BATCH = 1_000
+FAULTS_KEPT = 100
+# Any number will do, as long as no other verb takes the same advisory lock.
+IMPORT_LOCK = 0x05_1A_D0
+Package = tuple[str, str]
+
+
+@dataclass
+class _Tally:
+    """What an import has seen so far."""
+
+    read: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+    faults: list[dict[str, str]] = field(default_factory=list)
+    rejected: int = 0
+    newest: datetime | None = None
+    ecosystems: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+    touched: set[Package] = field(default_factory=set)
+
+    def reject(self, name: str, says: str) -> None:
+        """Count a record that could not be read, and keep the first of them by name."""
+        self.rejected += 1
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append({"name": show(name), "says": says[:300]})
+
+
+def import_zip(path: Path, *, ecosystem: str, actor: User) -> AdvisoryImport:
+    """Take over what an OSV archive says that is newer than what is known, in one transaction with one ledger entry.
+
+    A record that cannot be read is counted and named, and the rest goes on. Raises Invalid for an unknown ecosystem,
+    for what is no zip of bounded size, and for an archive that says nothing about the ecosystem: such an import would
+    only look like news. Raises PermissionDenied for whoever may not import.
+    """
+    actor.require("advisories.import")
+    if find_ecosystem(ecosystem) is None or len(ecosystem) > 60:
+        raise Invalid(Fault("ecosystem", show(ecosystem), f"one of {', '.join(sorted(ECOSYSTEMS))}"))
+    with archive.opened(path) as opened, log.record(Event.ADVISORIES_IMPORTED, actor=actor) as entry:
+        _lock()
+        imported = AdvisoryImport.objects.create(
+            ecosystem=ecosystem,
+            filename="".join(each for each in path.name if each.isprintable())[-200:],
+            sha256=opened.sha256,
+            imported_by=actor,
+            imported_at=timezone.now(),
+        )
+        tally = _Tally()
+        members = opened.members()
+        while batch := list(islice(members, BATCH)):
+            _take(batch, imported, tally)
+        _expect_news(tally, ecosystem)
+        _write_touched(imported, tally)
+        _write_tally(imported, tally)
+        entry.about(imported)
+        entry.note(
+            count=tally.changed,
+            read=tally.read,
+            withdrawn=tally.withdrawn,
+            rejected=tally.rejected,
+            packages=len(tally.touched),
+        )
+    return imported
+
+
+def affected_since(imported: AdvisoryImport) -> set[Package]:
+    """Return the packages, as (purl type, purl name), about which an import said something new.
+
+    Also those whose advisory was withdrawn or narrowed, and those whose vulnerability got another severity by an alias.
+    """
+    return set(imported.touched.values_list("purl_type", "purl_name"))
+
+
+def versions_touched(imported: AdvisoryImport) -> QuerySet[Version]:
+    """Return the versions whose newest SBOM names a package about which an import said something new."""
+    touched = TouchedPackage.objects.filter(
+        source=imported, purl_type=OuterRef("purl_type"), purl_name=OuterRef("purl_name")
+    )
+    named = Q(pk__in=SbomComponent.objects.filter(Exists(touched)).values("evidence"))
+    # These may be known to advisories by their source package, which only the purl names; there are few of them.
+    if sources := SOURCE_TYPES & set(imported.touched.values_list("purl_type", flat=True).distinct()):
+        built = SbomComponent.objects.filter(purl_type__in=sources, purl__contains="upstream=")
+        named |= Q(pk__in=built.values("evidence"))
+    newer = Evidence.objects.filter(version=OuterRef("version"), kind=EvidenceKind.SBOM).filter(
+        Q(attached_at__gt=OuterRef("attached_at")) | Q(attached_at=OuterRef("attached_at"), pk__gt=OuterRef("pk"))
+    )
+    sboms = Evidence.objects.filter(named, ~Exists(newer), kind=EvidenceKind.SBOM)
+    return Version.objects.filter(pk__in=sboms.values("version"))
+
+
+def covered_types() -> frozenset[str]:
+    """Return the purl types for which advisories have been imported; about others the portal knows nothing."""
+    names = AdvisoryImport.objects.order_by().values_list("ecosystem", flat=True).distinct()
+    return frozenset(found.purl_type for name in names if (found := find_ecosystem(name)) is not None)
+
+
+def _lock() -> None:
+    """Let one import run at a time: two would each judge "newer" by what the other has not committed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
+
+
+def _take(members: Iterable[archive.Member], imported: AdvisoryImport, tally: _Tally) -> None:
+    """Read a batch of records and write those that are new or newer than what is known."""
+    newest: dict[str, Record] = {}
+    for record in _read(members, tally):
+        if record.id not in newest or newest[record.id].modified < record.modified:
+            newest[record.id] = record
+    known = Advisory.objects.filter(pk__in=newest).values_list("pk", "modified", "group")
+    before = {identifier: (modified, group) for identifier, modified, group in known}
+    fresh = [each for each in newest.values() if each.id not in before or before[each.id][0] < each.modified]
+    tally.changed += len(fresh)
+    tally.withdrawn += sum(each.withdrawn is not None for each in fresh)
+    tally.groups.update(before[each.id][1] for each in fresh if each.id in before)
+    _write(fresh, imported, tally)
+
+
+def _read(members: Iterable[archive.Member], tally: _Tally) -> Iterator[Record]:
+    """Yield the records of a batch; what cannot be read is counted and named."""
+    for member in members:
+        tally.read += 1
+        if member.fault:
+            tally.reject(member.name, member.fault)
+            continue
+        try:
+            record = read_record(member.raw)
+        except Invalid as refusal:
+            tally.reject(member.name, str(refusal))
+            continue
+        tally.ecosystems |= record.ecosystems
+        tally.newest = max(record.modified, tally.newest or record.modified)
+        yield record
+
+
+def _write(fresh: list[Record], imported: AdvisoryImport, tally: _Tally) -> None:
+    """Replace the rows of some records."""
+    replaced = AffectedPackage.objects.filter(advisory__in=[each.id for each in fresh])
+    tally.touched.update(replaced.values_list("purl_type", "purl_name"))
+    replaced.delete()
+    rows = [_advisory(each, imported) for each in fresh]
+    fields = [each.name for each in Advisory._meta.concrete_fields if each.name != "id"]
+    Advisory.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=fields)
+    AffectedPackage.objects.bulk_create(
+        [
+            AffectedPackage(
+                advisory_id=record.id,
+                ecosystem=each.ecosystem,
+                purl_type=each.purl_type,
+                purl_name=each.purl_name,
+                versions=each.versions,
+                ranges=each.ranges,
+            )
+            for record in fresh
+            for each in record.affected
+        ],
+        batch_size=BATCH,
+    )
+
+
+def _advisory(record: Record, imported: AdvisoryImport) -> Advisory:
+    """Return the row of a record. Its group is named by the record alone here, and by all records at the end."""
+    return Advisory(
+        id=record.id,
+        group=groups.name_group([record.id, *record.aliases]),
+        aliases=record.aliases,
+        summary=record.summary,
+        severity=record.rating.severity,
+        score=record.rating.score,
+        vectors=list(record.rating.vectors),
+        published=record.published,
+        modified=record.modified,
+        withdrawn=record.withdrawn,
+        source=imported,
+    )
+
+
+def _expect_news(tally: _Tally, ecosystem: str) -> None:
+    """Raise Invalid when the archive holds no record at all, or none about the ecosystem that it is imported as."""
+    if tally.read == tally.rejected:
+        first = f", the first of them {tally.faults[0]['name']}: {tally.faults[0]['says']}" if tally.faults else ""
+        raise Invalid(Fault("archive", f"{tally.read} files and no OSV record{first}", "a zip archive of OSV records"))
+    if ecosystem.partition(":")[0] not in tally.ecosystems:
+        about = ", ".join(sorted(tally.ecosystems)[:5]) or "no package at all"
+        raise Invalid(Fault("ecosystem", show(ecosystem), f"what the archive is about: {about}"))
+
+
+def _write_touched(imported: AdvisoryImport, tally: _Tally) -> None:
+    """Write the packages of everything that belongs, or belonged, to a vulnerability that changed."""
+    tally.groups |= groups.regroup()
+    tally.groups.update(imported.advisories.values_list("group", flat=True))
+    names = iter(tally.groups)
+    while batch := list(islice(names, BATCH)):
+        packages = AffectedPackage.objects.filter(advisory__group__in=batch)
+        tally.touched.update(packages.values_list("purl_type", "purl_name"))
+    TouchedPackage.objects.bulk_create(
+        [TouchedPackage(source=imported, purl_type=kind, purl_name=name) for kind, name in sorted(tally.touched)],
+        batch_size=BATCH,
+    )
+
+
+def _write_tally(imported: AdvisoryImport, tally: _Tally) -> None:
+    """Write what the import saw."""
+    imported.read = tally.read
+    imported.changed = tally.changed
+    imported.withdrawn = tally.withdrawn
+    imported.rejected = tally.rejected
+    imported.faults = tally.faults
+    imported.newest_modified = tally.newest
+    imported.save()

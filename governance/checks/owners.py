@@ -1,0 +1,45 @@
+"""Are owner and backup active people, and is the escalation contact set?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from governance.checks.base import Answer, Dossier, failed, passed
+from registry.models import Version
+
+
+class Owners:
+    """Asks who would answer at night."""
+
+    slug = "owners"
+    title = "Owners"
+    asks = "Are owner and backup active people and is the escalation contact set?"
+    sections: tuple[str, ...] = ()
+
+    def outside(self, version: Version) -> Mapping[str, Any]:
+        """Depend on the asset's people and on whether they are still here."""
+        asset = version.asset
+        people = [asset.owner, asset.backup_owner]
+        return {
+            "people": [[person.pk, person.is_active] if person else None for person in people],
+            "escalation": asset.escalation_contact,
+        }
+
+    def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:
+        """Answer by the three names."""
+        asset = dossier.version.asset
+        missing = []
+        for title, person in (("owner", asset.owner), ("backup owner", asset.backup_owner)):
+            if person is None:
+                missing.append(f"no {title} is named")
+            elif not person.is_active:
+                missing.append(f"the {title} {person.username} is no longer active")
+        if not asset.escalation_contact:
+            missing.append("no escalation contact is set")
+        if missing:
+            return failed(
+                f"{asset.slug}: {', '.join(missing)}.",
+                "Name active people and an address that is not a person on the asset's page.",
+            )
+        return passed(f"{asset.owner} owns it, {asset.backup_owner} stands in, {asset.escalation_contact} is told.")

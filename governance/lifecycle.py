@@ -1,0 +1,163 @@
+"""THE table of states and moves, and the only writer of `Version.state`.
+
+`draft` is entered by registration itself. Page buttons and docs/lifecycle.md are derived from this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from audit import log
+from audit.events import Event
+from governance.models import Transition
+from governance.permissions import may
+from portal.errors import Fault, Invalid, Refused
+from registry.models import State, User, Version
+
+# The environment whose decision makes a version `approved`.
+PRODUCTION = "production"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One way from some states to another: who may ask for it, and the words on its button."""
+
+    name: str
+    sources: frozenset[str]
+    target: str
+    rule: str
+    title: str
+    means: str
+    by_hand: bool = False
+
+
+TABLE = (
+    Move(
+        "nominate",
+        frozenset({State.DRAFT}),
+        State.CANDIDATE,
+        "version.nominate",
+        "Nominate",
+        "every baseline rule passes or is waived",
+    ),
+    Move(
+        "sign",
+        frozenset({State.CANDIDATE}),
+        State.APPROVED,
+        "decision.sign",
+        "Sign",
+        "a production decision is signed and in force",
+    ),
+    Move(
+        "lapse",
+        frozenset({State.APPROVED}),
+        State.CANDIDATE,
+        "sweep",
+        "Lapse",
+        "no production decision is in force any more",
+    ),
+    Move(
+        "deprecate",
+        frozenset({State.CANDIDATE, State.APPROVED}),
+        State.DEPRECATED,
+        "version.deprecate",
+        "Deprecate",
+        "a successor is announced; new consumers are refused, the others are served until the sunset date",
+        by_hand=True,
+    ),
+    Move(
+        "retire",
+        frozenset({State.DRAFT, State.CANDIDATE, State.APPROVED, State.DEPRECATED}),
+        State.RETIRED,
+        "version.retire",
+        "Retire",
+        "no serving is allowed any more; the record is archived for audit, for good",
+        by_hand=True,
+    ),
+)
+MOVES = {move.name: move for move in TABLE}
+
+
+def expect(version: Version, name: str) -> Move:
+    """Return a move, or raise Refused naming the states it starts from."""
+    move = MOVES[name]
+    if version.state not in move.sources:
+        starts = " or ".join(sorted(move.sources))
+        raise Refused("wrong_state", f"{version.label} is {version.state}; to {name} it, it has to be {starts}.")
+    return move
+
+
+def move(version: Version, name: str, *, actor: User, reason: str = "", cause: str = "") -> Transition:
+    """Move a locked version, inside the caller's record; the caller has asked the permission table."""
+    with log.record(Event.VERSION_MOVED, actor=actor, subject=version, **words(version, name)):
+        return write(version, name, actor=actor, reason=reason, cause=cause)
+
+
+def words(version: Version, name: str) -> dict[str, str]:
+    """Return what the ledger says about a move."""
+    return {"move": name, "from_state": version.state, "to_state": MOVES[name].target}
+
+
+def write(version: Version, name: str, *, actor: User, reason: str, cause: str = "", **announced: Any) -> Transition:
+    """Write the state and the transition that explains it. Nobody else assigns a version's state."""
+    step = expect(version, name)
+    before, version.state = version.state, step.target
+    version.save(update_fields=["state"])
+    return Transition.objects.create(
+        version=version,
+        move=name,
+        from_state=before,
+        to_state=step.target,
+        at=timezone.now(),
+        actor=actor,
+        reason=reason,
+        cause=cause,
+        **announced,
+    )
+
+
+def lock(version: Version) -> Version:
+    """Lock a version's row until the transaction ends. Versions are locked before submissions, always."""
+    return Version.objects.select_for_update(of=("self",)).select_related("asset__team").get(pk=version.pk)
+
+
+def open_to(actor: User, version: Version) -> list[Move]:
+    """Return the moves that a person may make by hand now, for the buttons of a page."""
+    return [step for step in TABLE if step.by_hand and version.state in step.sources and may(actor, step.rule, version)]
+
+
+def deprecate(version: Version, *, actor: User, successor: Version | None, sunset_at: datetime, reason: str) -> Version:
+    """Announce a version's replacement: new consumers are refused, existing ones are served until the sunset."""
+    said = {**words(version, "deprecate"), "sunset": sunset_at, "successor": successor.label if successor else ""}
+    with log.record(Event.VERSION_MOVED, actor=actor, subject=version, **said):
+        version = lock(version)
+        actor.require("version.deprecate", version)
+        expect(version, "deprecate")
+        expect_reason(reason)
+        if sunset_at <= timezone.now():
+            raise Invalid(Fault("sunset_at", sunset_at.isoformat(), "an instant in the future"))
+        if successor is not None and (successor.pk == version.pk or successor.asset_id != version.asset_id):
+            raise Invalid(Fault("successor", successor.label, f"another version of {version.asset.slug}"))
+        write(version, "deprecate", actor=actor, reason=reason, successor=successor, sunset_at=sunset_at)
+    return version
+
+
+def retire(version: Version, *, actor: User, reason: str, cause: str = "", rule: str = "version.retire") -> Version:
+    """End a version for good; the clock asks under its own rule when a sunset has passed."""
+    with log.record(Event.VERSION_MOVED, actor=actor, subject=version, **words(version, "retire")):
+        version = lock(version)
+        actor.require(rule, version)
+        expect(version, "retire")
+        expect_reason(reason)
+        write(version, "retire", actor=actor, reason=reason, cause=cause)
+    return version
+
+
+def expect_reason(reason: str) -> None:
+    """Raise Invalid unless somebody has said why."""
+    if len(reason.strip()) < 3:
+        raise Invalid(Fault("reason", "nothing", "a sentence that says why"))

@@ -1,0 +1,44 @@
+"""`manage.py import_advisories ZIP --ecosystem PyPI --actor alma` takes over an OSV archive and prints the counts."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import BaseCommand, CommandError
+
+from governance import advisories
+from portal.errors import Invalid, Refused
+from registry.models import User
+
+
+class Command(BaseCommand):
+    """Imports the advisories of one ecosystem from an OSV archive (google.github.io/osv.dev/data)."""
+
+    help = "Import the advisories of one ecosystem from an OSV archive (all.zip)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare what the command takes."""
+        parser.add_argument("archive", type=Path, metavar="ZIP", help="the archive, for example PyPI/all.zip")
+        parser.add_argument("--ecosystem", required=True, help="OSV's name for it, for example PyPI, npm or Debian")
+        parser.add_argument("--actor", required=True, help="the user name under which the import is recorded")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import, and print the counts and the records that could not be read."""
+        actor = User.objects.filter(username=options["actor"]).first()
+        if actor is None:
+            raise CommandError(f"There is no account {options['actor']!r}.")
+        try:
+            imported = advisories.import_zip(options["archive"], ecosystem=options["ecosystem"], actor=actor)
+        except (Invalid, Refused, PermissionDenied) as refusal:
+            raise CommandError(str(refusal)) from refusal
+        self.stdout.write(
+            f"{imported.ecosystem}: {imported.read:,} read, {imported.changed:,} new or changed, "
+            f"{imported.withdrawn:,} of them withdrawn, {imported.rejected:,} rejected; "
+            f"{imported.touched.count():,} packages touched, "
+            f"in the SBOMs of {advisories.versions_touched(imported).count():,} versions."
+        )
+        for fault in imported.faults:
+            self.stderr.write(f"rejected {fault['name']}: {fault['says']}")

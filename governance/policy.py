@@ -1,0 +1,92 @@
+"""Policy as code: read a text, validate it, publish it under its digest, and find the one that governs a version.
+
+Rule slugs are listed in `policies/schema.json`; a test holds that list against the tuple of checks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+from django.utils import timezone
+
+from audit import log, seal
+from audit.events import Event
+from governance.models import Policy
+from portal.errors import Fault, Invalid, Refused, show
+from registry.models import User, Version
+from registry.readers.documents import parse, parse_yaml
+
+FOLDER = Path(__file__).parent / "policies"
+MAX_BYTES = 256 * 1024
+SCHEMA = parse((FOLDER / "schema.json").read_bytes(), max_bytes=MAX_BYTES)
+VALIDATOR = jsonschema_rs.validator_for(SCHEMA)
+
+
+def read(text: str) -> dict[str, Any]:
+    """Return the content of a policy text. Raises Invalid with one Fault for each place that is wrong."""
+    content = parse_yaml(text.encode("utf-8"), max_bytes=MAX_BYTES)
+    faults = [
+        Fault("policy." + ".".join(str(step) for step in error.instance_path), show(error.instance), error.message)
+        for error in VALIDATOR.iter_errors(content)
+    ]
+    if faults:
+        raise Invalid(*faults[:20])
+    return content  # type: ignore[no-any-return]
+
+
+def publish(text: str, *, actor: User) -> Policy:
+    """Publish a text as the next version of its policy; publishing the newest text again changes nothing."""
+    content = read(text)
+    name = content["name"]
+    digest = seal.digest(content)
+    with log.record(Event.POLICY_PUBLISHED, actor=actor, subject=Shelf(name)) as entry:
+        actor.require("policy.publish")
+        newest = Policy.objects.select_for_update().filter(name=name).first()
+        if newest and newest.digest == digest:
+            entry.skip()
+            return newest
+        if Policy.objects.filter(digest=digest).exists():
+            raise Refused("policy_published_before", f"An older version of policy {name} has exactly this content.")
+        published = Policy.objects.create(
+            name=name,
+            number=newest.number + 1 if newest else 1,
+            text=text,
+            content=content,
+            digest=digest,
+            published_by=actor,
+            published_at=timezone.now(),
+        )
+        entry.note(number=published.number, digest=digest)
+    return published
+
+
+def publish_shipped(*, actor: User) -> Policy:
+    """Publish the policy that comes with this release, if it is not the newest already."""
+    return publish((FOLDER / "default.yaml").read_text(encoding="utf-8"), actor=actor)
+
+
+def governing(version: Version) -> Policy:
+    """Return the newest policy that applies to a version's kind. Raises Refused when none is published."""
+    newest: dict[str, Policy] = {}
+    for policy in Policy.objects.filter(content__applies_to__kinds__contains=version.asset.kind):
+        newest.setdefault(policy.name, policy)
+    found = max(newest.values(), key=lambda policy: policy.published_at, default=None)
+    if found is None:
+        raise Refused("no_policy", f"No published policy applies to {version.asset.get_kind_display().lower()}s.")
+    return found
+
+
+def environment(policy: Policy, name: str) -> dict[str, Any]:
+    """Return what a policy asks for an environment. Raises Invalid naming the environments it knows."""
+    if name not in policy.environments:
+        raise Invalid(Fault("environment", show(name), f"one of {', '.join(policy.environments)}"))
+    return policy.environment(name)
+
+
+class Shelf:
+    """The place of a policy name in the ledger, before its next version has a number."""
+
+    def __init__(self, name: str) -> None:
+        self.ledger_ref = ("policy", name, name)

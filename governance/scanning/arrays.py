@@ -1,0 +1,148 @@
+"""Arrays as numpy and joblib describe them: item sizes of dtypes, and raw array bytes between a pickle's opcodes.
+
+joblib writes a wrapper object, then the array's bytes, then goes on with opcodes (joblib/numpy_pickle.py). Skipping too
+much or too little would hide code, so everything the length depends on must be literal and consistent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from governance.scanning.limits import Unreadable, Unsafe
+from governance.scanning.values import Made, Map, Name, Value
+
+if TYPE_CHECKING:
+    from governance.scanning.machine import Machine
+
+CODE = re.compile(r"[<>|=]?([biufcSUVOMm])(\d{1,9})", re.ASCII)
+SIZES = {
+    "b": {1},
+    "i": {1, 2, 4, 8},
+    "u": {1, 2, 4, 8},
+    "f": {2, 4, 8, 12, 16},
+    "c": {8, 16, 24, 32},
+    "M": {8},
+    "m": {8},
+    "O": {4, 8},
+}
+FLEXIBLE = {"S", "U", "V"}
+WRAPPERS = {
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"),
+    ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
+}
+HAS_OBJECTS = 1  # numpy's NPY_ITEM_REFCOUNT, the first bit of a dtype's flags
+MOST_DIMENSIONS = 64
+
+
+def read_code(code: str) -> tuple[str, int] | None:
+    """Return kind and item size in bytes of a dtype code such as `<f8`, or None for any other text."""
+    match = CODE.fullmatch(code)
+    if match is None:
+        return None
+    kind, number = match[1], int(match[2])
+    if kind in SIZES and number not in SIZES[kind]:
+        return None
+    return kind, number * 4 if kind == "U" else number
+
+
+def count_items(shape: tuple[object, ...]) -> int:
+    """Return the number of items in a shape. Raises Unsafe when a dimension is not a whole number from 0 on."""
+    count = 1
+    if len(shape) > MOST_DIMENSIONS:
+        raise Unsafe("array-shape", f"An array has {len(shape)} dimensions.")
+    for length in shape:
+        if not isinstance(length, int) or isinstance(length, bool) or length < 0:
+            raise Unsafe("array-shape", "An array's shape is not made of whole numbers from 0 on.")
+        count *= length
+    return count
+
+
+def make_dtype(machine: Machine, callee: Name, args: tuple[Value, ...]) -> Value:
+    """Return the symbolic result of numpy.dtype(code, align, copy)."""
+    made = Made(callee, args[:1])
+    known = read_code(args[0]) if args and isinstance(args[0], str) else None
+    if known is not None:
+        kind, made.size = known
+        made.objects = kind == "O"
+    return made
+
+
+def set_dtype_state(machine: Machine, made: Made, state: Value) -> None:
+    """Follow dtype.__setstate__: (version, order, subarray, names, fields, size, alignment, flags[, metadata])."""
+    code = made.args[0] if isinstance(made.args, tuple) and made.args else None
+    known = read_code(code) if isinstance(code, str) else None
+    if known is None or not isinstance(state, tuple) or len(state) < 7:
+        made.size = made.objects = None
+        return
+    kind, size = known
+    subarray, names, fields, announced = state[2], state[3], state[4], state[5]
+    if announced != size and not (announced == -1 and kind not in FLEXIBLE):
+        machine.reject("dtype-lie", f"A dtype {code!r} announces items of {announced!r} bytes.")
+        made.size = made.objects = None
+        return
+    objects: bool | None = kind == "O"
+    if subarray is not None:
+        objects = None
+    elif names is not None:
+        objects = _any_objects(fields)
+    flags = state[7] if len(state) > 7 else None
+    if kind == "V" and objects is not None and isinstance(flags, int) and bool(flags & HAS_OBJECTS) != objects:
+        machine.reject("dtype-lie", "A record dtype lies about whether it holds objects.")
+        objects = None
+    made.size, made.objects = (size, objects) if objects is not None else (None, None)
+
+
+def _any_objects(fields: Value) -> bool | None:
+    """Return whether a record's fields hold objects, or None when that cannot be seen."""
+    if not isinstance(fields, Map) or fields.crowded:
+        return None
+    found = False
+    for field in fields.named.values():
+        dtype = field[0] if isinstance(field, tuple) and field else None
+        if not isinstance(dtype, Made) or dtype.objects is None:
+            return None
+        found = found or dtype.objects
+    return found
+
+
+def is_wrapper(made: Made) -> bool:
+    """Return whether a BUILD on this object makes joblib read an array."""
+    return made.maker is not None and made.maker.key in WRAPPERS
+
+
+def read_array(machine: Machine, wrapper: Made, state: Value) -> Value:
+    """Step over the array that follows a joblib wrapper, or follow it when it is a nested pickle of objects."""
+    dtype, shape = wrapper.state.get("dtype"), wrapper.state.get("shape")
+    if not isinstance(state, Map) or state.crowded or not isinstance(dtype, Made) or not isinstance(shape, tuple):
+        raise Unsafe("array-wrapper", "A joblib array does not say its shape and dtype as joblib writes them.")
+    if dtype.size is None or dtype.objects is None:
+        raise Unreadable("array-dtype", "A joblib array has a dtype whose size cannot be known without loading it.")
+    start = machine.stream.tell()
+    # joblib's reader holds a whole frame in memory and reads the array from behind it.
+    if start < machine.frame_end:
+        raise Unsafe("array-in-frame", "A joblib array begins inside a frame, where loaders disagree about its place.")
+    if dtype.objects:
+        return _follow_objects(machine, start)
+    end = start
+    if wrapper.state.get("numpy_array_alignment_bytes") is not None:
+        padding = machine.stream.read(1)
+        end += 1 + (padding[0] if padding else 0)
+    end += count_items(shape) * dtype.size
+    if end > machine.stream.raw.size:  # type: ignore[attr-defined]
+        raise Unreadable("truncated", "A joblib array is longer than the file.")
+    machine.stream.seek(end)
+    machine.arrays.append((start, end))
+    return Made(None)
+
+
+def _follow_objects(machine: Machine, start: int) -> Value:
+    """Follow the pickle of an array of objects that stands in the middle of a joblib file."""
+    inner = type(machine)(machine.piece, machine.scene, machine.stream, machine.persistent)
+    # joblib reads it with a plain unpickler, which knows nothing of array wrappers.
+    inner.follow_arrays = False
+    inner.run()
+    place = (start, machine.stream.tell())
+    machine.arrays.append(place)
+    machine.nested.append(place)
+    return Made(None)

@@ -1,0 +1,65 @@
+"""What the format readers share during one scan: limits, findings, and the way back to the dispatcher for nested pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from governance.scanning.allowlist import AllowList
+from governance.scanning.limits import Budget, Limits, Unreadable
+from governance.scanning.reading import Joined, Window
+from governance.scanning.report import Finding, Verdict
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something to be read: the file itself, a member of a container, or bytes nested in a pickle."""
+
+    window: Window
+    name: str
+    trail: str = ""
+    depth: int = 0
+
+
+@dataclass
+class Scene:
+    """One scan under way."""
+
+    limits: Limits
+    budget: Budget
+    allowlist: AllowList
+    inspect: Callable[[Piece, Scene], str]
+    findings: dict[Finding, None] = field(default_factory=dict)
+    pickles: list[tuple[str, Joined]] = field(default_factory=list)
+
+    def hold(self, piece: Piece, code: str, says: str) -> None:
+        """Note something that a person has to look at."""
+        self.note(Finding(code, says, piece.trail, Verdict.HELD))
+
+    def reject(self, piece: Piece, code: str, says: str) -> None:
+        """Note something that no ordinary file contains."""
+        self.note(Finding(code, says, piece.trail, Verdict.REJECTED))
+
+    def fail(self, piece: Piece, code: str, says: str) -> None:
+        """Note something that could not be read."""
+        self.note(Finding(code, says, piece.trail, Verdict.ERROR))
+
+    def remark(self, piece: Piece, code: str, says: str) -> None:
+        """Note something worth knowing that does not change the verdict."""
+        self.note(Finding(code, says, piece.trail, Verdict.PASS))
+
+    def note(self, finding: Finding) -> None:
+        """Keep a finding once; past the limit only the first ones and the fact that there are more are kept."""
+        room = self.limits.findings * (2 if finding.verdict is Verdict.REJECTED else 1)
+        if len(self.findings) < room:
+            self.findings.setdefault(finding)
+        else:
+            says = f"There is more than the first {self.limits.findings} findings."
+            self.findings.setdefault(Finding("more", says, "", Verdict.HELD))
+
+    def nested(self, piece: Piece, window: Window, name: str) -> Piece:
+        """Return a piece inside another one. Raises Unreadable past the depth limit."""
+        if piece.depth + 1 > self.limits.depth:
+            raise Unreadable("too-deep", f"Containers are nested more than {self.limits.depth} deep.")
+        trail = f"{piece.trail} > {name}" if piece.trail else name
+        return Piece(window, name, trail, piece.depth + 1)

@@ -1,0 +1,49 @@
+"""picklescan, the independent second engine: a list of dangerous names kept by other people.
+
+Only its verdict "dangerous" counts. "Suspicious" means "not on its short list of harmless names", which ours answers.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from importlib import metadata
+
+from governance.scanning.reading import BUFFER, Joined
+from governance.scanning.report import Finding, Verdict
+
+NAME = "picklescan"
+
+
+def version() -> str:
+    """Return the installed version of the second engine."""
+    return metadata.version(NAME)
+
+
+def examine(streams: list[tuple[str, Joined]], containers: list[tuple[str, Joined]]) -> list[Finding]:
+    """Return what picklescan calls dangerous in pickle streams and in whole container files (by their names).
+
+    A crash of the engine is a finding of its own, with the verdict `error`.
+    """
+    # picklescan pulls in an HTTP client; header-only formats should not pay for that.
+    from picklescan import scanner  # noqa: PLC0415
+
+    logging.getLogger(NAME).setLevel(logging.CRITICAL + 1)
+    findings: dict[Finding, None] = {}
+    jobs = [(where, stream, False) for where, stream in streams] + [
+        (where, stream, True) for where, stream in containers
+    ]
+    for where, stream, whole in jobs:
+        stream.seek(0)
+        source = io.BufferedReader(stream, BUFFER)
+        try:
+            result = scanner.scan_bytes(source, where) if whole else scanner.scan_pickle_bytes(source, where)
+        except Exception as error:  # noqa: BLE001 -- its contract names no exceptions, and none may pass for green
+            says = f"The second engine stopped with {type(error).__name__}: {str(error)[:120]}"
+            findings.setdefault(Finding("second-engine-failed", says, where, Verdict.ERROR))
+            continue
+        for found in result.globals:
+            if found.safety is scanner.SafetyLevel.Dangerous:
+                says = f"picklescan calls {found.module[:120]}.{found.name[:120]} dangerous."
+                findings.setdefault(Finding("second-engine-dangerous", says, where, Verdict.REJECTED))
+    return list(findings)

@@ -1,0 +1,215 @@
+"""Nominate a draft, submit a version for an environment, withdraw, and let the unanswered lapse to no."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from audit import log
+from audit.events import Event
+from governance import lifecycle, policy
+from governance.checks import runner, verdicts
+from governance.models import Submission
+from governance.models.submissions import SubmissionState
+from portal.errors import Reason, Refused
+from registry import completeness, dossier, drafts
+from registry.models import State, User, Version
+
+
+def nominate(version: Version, *, actor: User) -> Version:
+    """Freeze a complete draft's content and ask the baseline checks; passing them makes it a candidate.
+
+    Nominating again asks the baseline checks again that have no fresh answer. Raises Refused naming what is missing.
+    """
+    with log.record(Event.VERSION_NOMINATED, actor=actor, subject=version) as entry:
+        version = lifecycle.lock(version)
+        actor.require("version.nominate", version)
+        lifecycle.expect(version, "nominate")
+        rules = policy.governing(version)
+        if version.is_frozen:
+            entry.skip()
+        else:
+            expect_complete(version)
+            drafts.freeze(version)
+            entry.note(identity=version.identity_digest, policy=rules.digest)
+        runner.request_stale(version, rules, actor=actor)
+    return version
+
+
+def expect_complete(version: Version) -> None:
+    """Raise Refused with one reason for each required part of the record that is missing or wrong."""
+    found = completeness.measure(version)
+    if not found.is_complete:
+        raise Refused(
+            "incomplete",
+            f"{version.label} cannot be nominated yet: {len(found.faults)} required parts are missing or wrong.",
+            reasons=[
+                Reason("metadata", str(fault), "Fill it in on the version's form.", version.get_absolute_url())
+                for fault in found.faults
+            ],
+        )
+
+
+def admit_due() -> int:
+    """Make candidates of nominated drafts whose baseline rules are all green. Returns how many."""
+    runner_account = User.objects.system("runner")
+    admitted = 0
+    for version in Version.objects.filter(state=State.DRAFT).exclude(frozen_at=None).filter(check_requests=None):
+        with transaction.atomic():
+            locked = lifecycle.lock(version)
+            if locked.state == State.DRAFT and baseline_is_green(locked):
+                lifecycle.move(locked, "nominate", actor=runner_account, reason="Every baseline rule is green.")
+                admitted += 1
+    return admitted
+
+
+def baseline_is_green(version: Version) -> bool:
+    """Return whether every baseline rule of the governing policy passes or is waived now."""
+    rules = policy.governing(version)
+    found = verdicts.judge(version, rules.content["baseline"]["rules"], rules, "baseline", at=timezone.now())
+    return not verdicts.red(found)
+
+
+def submit(version: Version, environment: str, *, actor: User, note: str = "") -> Submission:
+    """Ask for an environment under the policy that governs today. A newer submission supersedes the asset's older one.
+
+    Raises Refused when the version is no candidate, or when a submission of it is open already.
+    """
+    rules = policy.governing(version)
+    wanted = policy.environment(rules, environment)
+    now = timezone.now()
+    submission = Submission(
+        version=version,
+        environment=environment,
+        policy=rules,
+        note=note,
+        submitted_by=actor,
+        submitted_at=now,
+        due_at=now + timedelta(days=wanted["review_within_days"]),
+    )
+    drafts.validated(submission, exclude=("version", "policy", "submitted_by", "dossier_digest"))
+    with log.record(Event.SUBMISSION_OPENED, actor=actor, subject=submission, environment=environment) as entry:
+        submission.version = version = lifecycle.lock(version)
+        actor.require("submission.open", version)
+        expect_submittable(version, environment)
+        supersede(submission, actor=actor)
+        submission.dossier_digest = current_digest(submission)
+        submission.save()
+        runner.request_stale(version, rules, actor=actor)
+        entry.note(policy=rules.digest, dossier=submission.dossier_digest)
+    return submission
+
+
+def expect_submittable(version: Version, environment: str) -> None:
+    """Raise Refused unless a version is a candidate or approved and asks for the environment for the first time."""
+    if version.state not in {State.CANDIDATE, State.APPROVED}:
+        fix = "It becomes a candidate when every baseline check is green."
+        raise Refused(
+            "not_a_candidate",
+            f"{version.label} is {version.state}; only a candidate or an approved version can be submitted.",
+            reasons=[Reason("state", f"Its state is {version.state}.", fix, version.get_absolute_url())],
+        )
+    if Submission.objects.filter(version=version, environment=environment, state=SubmissionState.OPEN).exists():
+        raise Refused("submission_open", f"{version.label} is submitted for {environment} already.")
+
+
+def supersede(newer: Submission, *, actor: User) -> None:
+    """Close the open submissions of other versions of the same asset for the same environment."""
+    older = Submission.objects.select_for_update(of=("self",)).filter(
+        version__asset=newer.version.asset, environment=newer.environment, state=SubmissionState.OPEN
+    )
+    for submission in older.select_related("version__asset").order_by("pk"):
+        close(submission, SubmissionState.SUPERSEDED, actor=actor, because=f"{newer.version.label} was submitted.")
+
+
+def close(submission: Submission, state: str, *, actor: User, because: str = "") -> None:
+    """Close a locked, open submission, inside the caller's transaction."""
+    with log.record(Event.SUBMISSION_CLOSED, actor=actor, subject=submission, outcome=str(state)):
+        submission.state = state
+        submission.closed_at = timezone.now()
+        submission.closed_because = because
+        submission.save(update_fields=["state", "closed_at", "closed_because"])
+
+
+def withdraw(submission: Submission, *, actor: User, reason: str = "") -> Submission:
+    """Take an open submission back."""
+    with transaction.atomic():
+        submission = lock(submission)
+        actor.require("submission.withdraw", submission)
+        expect_open(submission)
+        close(submission, SubmissionState.WITHDRAWN, actor=actor, because=reason)
+    return submission
+
+
+def lock(submission: Submission) -> Submission:
+    """Lock the version, then the submission: always in this order, so that two verbs cannot wait for each other."""
+    lifecycle.lock(submission.version)
+    return (
+        Submission.objects.select_for_update(of=("self",))
+        .select_related("version__asset__team", "policy", "submitted_by")
+        .get(pk=submission.pk)
+    )
+
+
+def expect_open(submission: Submission) -> None:
+    """Raise Refused unless the submission waits for an answer and is not overdue; overdue means no."""
+    if not submission.is_open:
+        raise Refused(
+            "submission_closed", f"The submission of {submission} is {submission.get_state_display().lower()}."
+        )
+    if timezone.now() >= submission.due_at:
+        raise Refused(
+            "submission_lapsed",
+            f"The submission of {submission} was due on {submission.due_at:%Y-%m-%d}: unanswered is no. Submit again.",
+        )
+
+
+def current_picture(submission: Submission) -> dict[str, Any]:
+    """Return the dossier's material sections as they are now."""
+    return material_of(submission, dossier.picture(submission.version))
+
+
+def material_of(submission: Submission, drawn: dict[str, Any]) -> dict[str, Any]:
+    """Return the sections of a picture that the submission's policy calls material."""
+    return {name: drawn[name] for name in submission.policy.content["material"]}
+
+
+def current_digest(submission: Submission) -> str:
+    """Return the dossier digest as it is now: what a review given now would bind to."""
+    return digest_of(submission, current_picture(submission))
+
+
+def digest_of(submission: Submission, material: dict[str, Any]) -> str:
+    """Return the dossier digest of material sections, under the environment and policy they are judged for."""
+    asked = {"environment": submission.environment, "policy": submission.policy.digest}
+    return dossier.digest({**material, "asked": asked}, [*material, "asked"])
+
+
+def standing_verdicts(submission: Submission) -> list[verdicts.RuleVerdict]:
+    """Return how the version stands now against the rules the submission was opened under."""
+    return verdicts.for_environment(submission.version, submission.policy, submission.environment, at=timezone.now())
+
+
+def lapse_due() -> int:
+    """Close submissions that nobody answered in time. Returns how many."""
+    sweeps = User.objects.system("sweeps")
+    lapsed = 0
+    for found in Submission.objects.filter(state=SubmissionState.OPEN, due_at__lte=timezone.now()):
+        with transaction.atomic():
+            submission = lock(found)
+            if submission.is_open and submission.due_at <= timezone.now():
+                close(submission, SubmissionState.LAPSED, actor=sweeps, because="Nobody answered in time.")
+                lapsed += 1
+    return lapsed
+
+
+def refresh_due() -> int:
+    """Ask again whatever has gone stale on open submissions. Returns how many checks were queued."""
+    sweeps = User.objects.system("sweeps")
+    opened = Submission.objects.filter(state=SubmissionState.OPEN).select_related(
+        "version__asset__owner", "version__asset__backup_owner", "policy"
+    )
+    return sum(runner.request_stale(each.version, each.policy, actor=sweeps) for each in opened)

@@ -1,0 +1,24 @@
+"""Doors for the clock and the doorbell: each task calls one function that does whatever rows are due."""
+
+from celery import shared_task
+
+from governance import decisions, sweeps
+from portal.jobs import Job
+
+
+@shared_task(name=Job.RUN_CHECKS)
+def run_checks() -> None:
+    """Answer the checks that are due."""
+    sweeps.answer_checks_due()
+
+
+@shared_task(name=Job.SIGN_DECISIONS)
+def sign_decisions() -> None:
+    """Sign the decisions that are due."""
+    decisions.sign_due()
+
+
+@shared_task(name=Job.SWEEP)
+def sweep() -> None:
+    """Do what time has brought about."""
+    sweeps.sweep_due()

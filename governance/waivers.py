@@ -1,0 +1,138 @@
+"""Waivers: request an exception, have a second person grant or refuse it, revoke it. Never for a critical rule."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from audit import log
+from audit.events import Event
+from governance import lifecycle, policy
+from governance.checks import runner
+from governance.models import Waiver
+from governance.models.waivers import WaiverState
+from governance.permissions import sits_for
+from portal.errors import Fault, Invalid, Refused, show
+from portal.jobs import Job, ring
+from registry import drafts
+from registry.models import User, Version
+
+
+def request(
+    version: Version,
+    *,
+    actor: User,
+    rule: str,
+    environment: str,
+    reason: str,
+    compensating_control: str,
+    expires_at: datetime,
+) -> Waiver:
+    """Ask for an exception from one rule for one version in one environment (or `baseline`), until an instant."""
+    rules = policy.governing(version)
+    now = timezone.now()
+    waiver = Waiver(
+        version=version,
+        environment=environment,
+        rule=rule,
+        policy=rules,
+        reason=reason,
+        compensating_control=compensating_control,
+        requested_by=actor,
+        requested_at=now,
+        expires_at=expires_at,
+    )
+    if rule not in runner.slugs_of(rules):
+        raise Invalid(Fault("rule", show(rule), f"one of {', '.join(runner.slugs_of(rules))}"))
+    if environment not in ("baseline", *rules.environments):
+        raise Invalid(Fault("environment", show(environment), f"baseline or one of {', '.join(rules.environments)}"))
+    if not now < expires_at <= now + timedelta(days=rules.content["waivers"]["max_days"]):
+        most = rules.content["waivers"]["max_days"]
+        raise Invalid(Fault("expires_at", expires_at.isoformat(), f"an instant within the next {most} days"))
+    drafts.validated(waiver, exclude=("version", "policy", "requested_by", "decided_by"))
+    with log.record(Event.WAIVER_REQUESTED, actor=actor, subject=waiver, rule=rule, environment=environment):
+        waiver.version = lifecycle.lock(version)
+        actor.require("waiver.request", waiver.version)
+        if rules.is_critical(rule):
+            raise Refused(
+                "rule_is_critical", f"The rule {rule} is critical in {rules}: nobody can waive it. Meet it instead."
+            )
+        waiver.save()
+    return waiver
+
+
+def grant(waiver: Waiver, *, actor: User, note: str = "") -> Waiver:
+    """Grant an exception, from now until its expiry. The requester cannot grant."""
+    with log.record(Event.WAIVER_GRANTED, actor=actor, subject=waiver, rule=waiver.rule, expires=waiver.expires_at):
+        waiver = lock(waiver)
+        expect_second_person(waiver, actor)
+        if timezone.now() >= waiver.expires_at:
+            raise Refused("waiver_over", f"The requested time of {waiver} is over. Request it again.")
+        if waiver.policy.is_critical(waiver.rule):
+            raise Refused("rule_is_critical", f"The rule {waiver.rule} is critical: nobody can waive it.")
+        decide(waiver, WaiverState.GRANTED, actor, note)
+    return waiver
+
+
+def refuse(waiver: Waiver, *, actor: User, note: str) -> Waiver:
+    """Refuse an exception."""
+    with log.record(Event.WAIVER_REFUSED, actor=actor, subject=waiver, rule=waiver.rule):
+        waiver = lock(waiver)
+        expect_second_person(waiver, actor)
+        lifecycle.expect_reason(note)
+        decide(waiver, WaiverState.REFUSED, actor, note)
+    return waiver
+
+
+def decide(waiver: Waiver, state: WaiverState, actor: User, note: str) -> None:
+    """Write the second person's answer."""
+    waiver.state, waiver.decided_by, waiver.decided_at, waiver.decision_note = state, actor, timezone.now(), note
+    waiver.save(update_fields=["state", "decided_by", "decided_at", "decision_note"])
+    ring(Job.RUN_CHECKS)
+
+
+def revoke(waiver: Waiver, *, actor: User, reason: str) -> Waiver:
+    """End a granted exception now."""
+    with log.record(Event.WAIVER_REVOKED, actor=actor, subject=waiver, rule=waiver.rule, reason=reason):
+        waiver = lock(waiver)
+        expect_granter(waiver, actor)
+        if not waiver.is_in_force(timezone.now()):
+            raise Refused("waiver_over", f"{waiver} is not in force.")
+        lifecycle.expect_reason(reason)
+        waiver.state, waiver.revoked_at = WaiverState.REVOKED, timezone.now()
+        waiver.save(update_fields=["state", "revoked_at"])
+    return waiver
+
+
+def lock(waiver: Waiver) -> Waiver:
+    """Lock the version, then the waiver."""
+    lifecycle.lock(waiver.version)
+    return Waiver.objects.select_for_update(of=("self",)).select_related("version__asset", "policy").get(pk=waiver.pk)
+
+
+def expect_granter(waiver: Waiver, actor: User) -> None:
+    """Raise unless the actor sits in a role that the policy lets grant waivers."""
+    actor.require("waiver.decide", waiver)
+    roles = waiver.policy.content["waivers"]["roles"]
+    if not any(sits_for(actor, role, waiver) for role in roles):
+        raise PermissionDenied(f"{actor.username} does not decide on waivers; {' or '.join(roles)} does.")
+
+
+def expect_second_person(waiver: Waiver, actor: User) -> None:
+    """Raise unless an undecided waiver is being answered by somebody who had no hand in it."""
+    expect_granter(waiver, actor)
+    if waiver.requested_by_id == actor.pk or any(actor.is_known_as(name) for name in waiver.version.authors):
+        raise Refused("not_independent", f"{actor} had a hand in this: somebody else has to answer the request.")
+    if waiver.state != WaiverState.REQUESTED:
+        raise Refused("waiver_decided", f"{waiver} is {waiver.get_state_display().lower()} already.")
+
+
+def tolerated(at: datetime | None = None) -> list[Waiver]:
+    """Return the waivers in force at an instant, those that end first on top."""
+    at = at or timezone.now()
+    rows = Waiver.objects.filter(decided_at__lte=at, expires_at__gt=at).select_related(
+        "version__asset", "requested_by", "decided_by", "policy"
+    )
+    return sorted((waiver for waiver in rows if waiver.is_in_force(at)), key=lambda waiver: waiver.expires_at)

@@ -1,0 +1,19 @@
+"""How people sign in: accounts are made by administrators, so sign-up is closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.http import HttpRequest
+
+
+class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Signs people in, never up."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Return no: an administrator makes accounts, or single sign-on does."""
+        return False
+
+    def populate_username(self, request: HttpRequest, user: Any) -> None:
+        """Keep the user name that the administrator gave."""

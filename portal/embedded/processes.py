@@ -1,0 +1,51 @@
+"""The portal's three kinds of process and how each is started, here and in production."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Process:
+    """One kind of process: its module and arguments, the environment it needs besides the portal's own, and its end.
+
+    `death_signal` ends it with all its children when database and broker have gone before it.
+    """
+
+    command: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    death_signal: signal.Signals = signal.SIGKILL
+
+    def arguments(self) -> list[str]:
+        """Return the whole command line, run by the Python that runs us."""
+        return [sys.executable, "-m", *self.command]
+
+
+def processes(host: str, port: int) -> dict[str, Process]:
+    """Return web, worker and clock by name; the web process listens on this host and port."""
+    web = (
+        "granian --interface wsgi --workers 1 --blocking-threads 4 --backpressure 16 --no-ws --workers-kill-timeout 5 "
+        f"--host {host} --port {port} portal.wsgi:application"
+    )
+    worker = "celery -A portal worker --pool prefork --concurrency 2 --without-mingle --without-gossip --loglevel INFO"
+    clock = "celery -A portal beat --loglevel WARNING"
+    return {
+        # Threads share a few database connections; without the pool each request would open its own.
+        # Killed outright, its main process would leave the serving one behind.
+        "web": Process(tuple(web.split()), {"DATABASE_POOL": "true"}, death_signal=signal.SIGTERM),
+        # A termination means: give a task CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT seconds, then put it back. Without a
+        # broker to put it back to, that hangs; a kill does not, and the pool's children notice it by themselves.
+        "worker": Process(tuple(worker.split()), {"REMAP_SIGTERM": "SIGQUIT"}),
+        "clock": Process(tuple(clock.split())),
+    }
+
+
+def become(name: str) -> None:
+    """Replace this program by one of the portal's processes, for `manage.py start web` in a container or by hand."""
+    host, port = os.environ.get("BIND", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
+    process = processes(host, port)[name]
+    os.execve(sys.executable, process.arguments(), {**os.environ, **process.environ})  # noqa: S606

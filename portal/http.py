@@ -1,0 +1,130 @@
+"""The web kit that doors may use: refusals become answers here, once. No rule and no model stands here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from ninja.errors import AuthenticationError, HttpError
+from ninja.errors import ValidationError as NinjaValidationError
+from ninja.security import HttpBearer
+
+from portal.errors import Fault, Invalid, Refused, show
+
+Row = TypeVar("Row", bound=Model)
+PAGE_SIZE = 50
+MAX_BODY = 32 * 1024 * 1024
+
+
+class Bearer(HttpBearer):
+    """Authenticates an API call by a bearer token of one scope; the app below says whose token it is."""
+
+    def __init__(self, authenticate: Callable[[str, str], Any], scope: str) -> None:
+        super().__init__()
+        self.find = authenticate
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, token: str) -> Any:
+        """Return the account behind the token, or None."""
+        account = self.find(token, self.scope)
+        if account is not None:
+            request.user = account
+        return account
+
+
+def refusal(error: Refused) -> dict[str, Any]:
+    """Return a refusal as the JSON that every door of the API prints."""
+    return {
+        "error": error.code,
+        "says": error.says,
+        "reasons": [reason.as_dict() for reason in error.reasons],
+        **({"details": error.details} if error.details else {}),
+    }
+
+
+def complaint(error: Invalid) -> dict[str, Any]:
+    """Return an invalid input as JSON: field, value seen, expectation."""
+    return {"error": "invalid", "says": str(error), "faults": [fault.as_dict() for fault in error.faults]}
+
+
+def faults_of(errors: list[Any]) -> Invalid:
+    """Return pydantic's errors as faults of our own shape."""
+    found = []
+    for each in errors[:20]:
+        path = [str(step) for step in each.get("loc", ()) if step not in {"body", "data", "query"}]
+        found.append(
+            Fault(".".join(path) or "body", show(each.get("input", "nothing")), each.get("msg", "something else"))
+        )
+    return Invalid(*found)
+
+
+def install_refusals(api: Any) -> None:
+    """Map every kind of no to one JSON answer: 401, 403, 409 or 422."""
+
+    def answer(status: int, body: dict[str, Any]) -> JsonResponse:
+        return JsonResponse(body, status=status)
+
+    api.exception_handler(Refused)(lambda request, error: answer(409, refusal(error)))
+    api.exception_handler(Invalid)(lambda request, error: answer(422, complaint(error)))
+    api.exception_handler(PermissionDenied)(
+        lambda request, error: answer(403, {"error": "forbidden", "says": str(error), "reasons": []})
+    )
+    api.exception_handler(NinjaValidationError)(lambda request, error: answer(422, complaint(faults_of(error.errors))))
+    api.exception_handler(AuthenticationError)(
+        lambda request, error: answer(
+            401, {"error": "unauthenticated", "says": "Send a valid token: Authorization: Bearer csn_….", "reasons": []}
+        )
+    )
+    api.exception_handler(HttpError)(
+        lambda request, error: answer(error.status_code, {"error": "http", "says": str(error), "reasons": []})
+    )
+
+
+class RefusalMiddleware:
+    """Turns a refusal that a page's verb raised into a message on the page it came from, or a page of its own."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request, bounding its body first."""
+        request.id = uuid.uuid4().hex  # type: ignore[attr-defined]
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if length.isdigit() and int(length) > MAX_BODY:
+            fault = Fault("body", f"{int(length):,} bytes", f"at most {MAX_BODY:,} bytes")
+            return JsonResponse(complaint(Invalid(fault)), status=413)
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer a refusal or an invalid input that a page did not handle itself."""
+        if not isinstance(error, Refused | Invalid):
+            return None
+        status = 409 if isinstance(error, Refused) else 422
+        return render(request, "409.html", {"error": error, "back": back_to(request, "/")}, status=status)
+
+
+def back_to(request: HttpRequest, default: str) -> str:
+    """Return the address of the page a form was on, if it is one of ours."""
+    candidate = request.POST.get("next") or request.META.get("HTTP_REFERER", "")
+    if candidate and url_has_allowed_host_and_scheme(candidate, {request.get_host()}, request.is_secure()):
+        return candidate
+    return default
+
+
+def tell(request: HttpRequest, sentence: str, to: str) -> HttpResponse:
+    """Send the browser to a page with a message that something was done."""
+    messages.success(request, sentence)
+    return HttpResponseRedirect(to)
+
+
+def paginate(request: HttpRequest, rows: QuerySet[Row] | list[Any], size: int = PAGE_SIZE) -> Page[Any]:
+    """Return one page of rows, by the `page` of the address; a page that is not there becomes the nearest."""
+    return Paginator(rows, size).get_page(request.GET.get("page"))

@@ -1,0 +1,1 @@
+"""The template library of the whole site: formatting only, never a decision."""

@@ -1,0 +1,120 @@
+"""Reading the catalogue: search, facets and lists. Callers pass rows that are filtered to what the person may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from registry.models import Asset, State, Version
+from registry.models.assets import AssetKind, Risk
+
+FACETS = {"kind": "asset__kind", "state": "state", "risk": "risk", "team": "asset__team__slug"}
+TITLES = {"kind": "Kind", "state": "State", "risk": "Risk", "team": "Team"}
+LABELS: dict[str, dict[str, str]] = {
+    "kind": dict(AssetKind.choices),
+    "state": dict(State.choices),
+    "risk": dict(Risk.choices) | {"": "Not rated"},
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of a facet, with how many versions have it under the other filters."""
+
+    value: str
+    label: str
+    count: int
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One filter of the catalogue and its values."""
+
+    name: str
+    title: str
+    choices: tuple[Choice, ...]
+
+
+def search(rows: QuerySet[Version], text: str = "", chosen: dict[str, str] | None = None) -> QuerySet[Version]:
+    """Return the versions that match a text and the chosen facets, newest first.
+
+    The text matches asset names, descriptions, version numbers, authors and digests that begin with it.
+    """
+    for name, value in (chosen or {}).items():
+        if name in FACETS and value:
+            rows = rows.filter(**{FACETS[name]: value})
+    for word in text.split()[:8]:
+        slug, at, number = word.partition("@")
+        matches = (
+            Q(asset__slug__icontains=slug) & Q(number__startswith=number)
+            if at
+            else (
+                Q(asset__slug__icontains=word)
+                | Q(asset__description__icontains=word)
+                | Q(number__startswith=word)
+                | Q(identity_digest__startswith=word.removeprefix("sha256:"))
+                | Q(authors__icontains=word)
+            )
+        )
+        rows = rows.filter(matches)
+    return rows.select_related("asset__team", "asset__owner").order_by("-registered_at", "-pk")
+
+
+def facets(rows: QuerySet[Version], text: str, chosen: dict[str, str]) -> list[Facet]:
+    """Return each facet with the counts that choosing a value would give, one query a facet."""
+    found = []
+    for name, path in FACETS.items():
+        others = {key: value for key, value in chosen.items() if key != name}
+        counted = (
+            search(rows, text, others).order_by().values_list(path).annotate(number=Count("pk")).order_by("-number")
+        )
+        labels = LABELS.get(name, {})
+        choices = tuple(
+            Choice(value, labels.get(value, value), number, chosen.get(name) == value) for value, number in counted
+        )
+        found.append(Facet(name, TITLES[name], choices))
+    return found
+
+
+def counts(rows: QuerySet[Version], by: str) -> dict[str, int]:
+    """Return how many versions have each value of a field, for the posture bars."""
+    return dict(rows.order_by().values_list(by).annotate(number=Count("pk")))
+
+
+def versions_of(asset: Asset) -> QuerySet[Version]:
+    """Return an asset's versions, newest first."""
+    return asset.versions.select_related("asset__team", "registered_by").order_by("-registered_at", "-pk")
+
+
+def previous(version: Version) -> Version | None:
+    """Return the version of the same asset that was registered before this one."""
+    return (
+        Version.objects.filter(asset=version.asset_id, registered_at__lt=version.registered_at)
+        .select_related("asset")
+        .order_by("-registered_at", "-pk")
+        .first()
+    )
+
+
+def metric_trends(version: Version, *, at_most: int = 12) -> dict[str, list[tuple[str, Any]]]:
+    """Return each metric's values over the asset's versions, oldest first, each on its own identity digest."""
+    rows = (
+        Version.objects.filter(asset=version.asset_id, evidence__evaluations__isnull=False)
+        .order_by("registered_at", "pk")
+        .values_list(
+            "number",
+            "identity_digest",
+            "evidence__evaluations__subject_digest",
+            "evidence__evaluations__category",
+            "evidence__evaluations__metric",
+            "evidence__evaluations__value",
+        )
+    )
+    trends: dict[str, dict[str, Any]] = {}
+    for number, identity, subject, category, metric, value in rows:
+        if identity == subject:
+            trends.setdefault(f"{category}/{metric}", {})[number] = value
+    return {name: list(values.items())[-at_most:] for name, values in trends.items()}

@@ -1,0 +1,27 @@
+"""The facts as tables, in reading order. A module here may import only those named above it."""
+
+from registry.models.people import AccessToken, Membership, Seat, Team, User
+from registry.models.assets import Asset, AssetGroupGrant, AssetUserGrant, Component, State, Version
+from registry.models.datasets import Dataset, DatasetUse
+from registry.models.evidence import Evidence
+from registry.models.evaluations import Evaluation
+from registry.models.sbom import SbomComponent
+
+__all__ = [
+    "AccessToken",
+    "Asset",
+    "AssetGroupGrant",
+    "AssetUserGrant",
+    "Component",
+    "Dataset",
+    "DatasetUse",
+    "Evaluation",
+    "Evidence",
+    "Membership",
+    "SbomComponent",
+    "Seat",
+    "State",
+    "Team",
+    "User",
+    "Version",
+]

@@ -1,0 +1,44 @@
+"""Evaluations: the metrics read from one evidence document, one row each."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from audit.models import AppendOnly
+from registry.models.evidence import Evidence
+
+
+class Category(models.TextChoices):
+    """The six things a version is measured for."""
+
+    QUALITY = "quality", "Quality"
+    TOXICITY = "toxicity", "Toxicity"
+    JAILBREAK = "jailbreak", "Jailbreak"
+    BIAS = "bias", "Bias"
+    LATENCY = "latency", "Latency"
+    COST = "cost", "Cost"
+
+
+class Evaluation(AppendOnly):
+    """One measured value. `subject_digest` is the identity digest it was measured on, empty when nobody says."""
+
+    evidence = models.ForeignKey(Evidence, on_delete=models.PROTECT, related_name="evaluations")
+    category = models.CharField(max_length=10, choices=Category)
+    metric = models.CharField(max_length=120)
+    value = models.DecimalField(max_digits=30, decimal_places=12)
+    unit = models.CharField(max_length=40, blank=True)
+    sample_size = models.BigIntegerField(null=True)
+    measured_at = models.DateTimeField()
+    subject_digest = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["category", "metric"]
+        indexes = [models.Index(fields=["category", "metric"], name="evaluation_by_metric")]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value.normalize():f}"
+
+    @property
+    def name(self) -> str:
+        """Return category/metric, the name that policies use."""
+        return f"{self.category}/{self.metric}"

@@ -1,0 +1,191 @@
+"""People, teams, seats and tokens: who acts. What they may do is decided in `governance.permissions` alone."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth import get_backends
+from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserManager
+from django.core.exceptions import PermissionDenied
+from django.core.validators import RegexValidator
+from django.db import models
+
+from audit.history import History
+from audit.models import Governed
+
+slug_validator = RegexValidator(
+    r"\A[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
+    "Use 1 to 64 lower-case letters, digits, dots, dashes or underscores, beginning and ending with a letter or digit.",
+)
+
+
+class Kind(models.TextChoices):
+    """What stands behind an account."""
+
+    PERSON = "person", "Person"
+    SERVICE = "service", "Service"
+    SYSTEM = "system", "System"
+
+
+class PeopleManager(UserManager["User"]):
+    """Finds and makes accounts."""
+
+    def system(self, name: str) -> User:
+        """Return the account under which the portal itself acts, for example `runner` or `sweeps`."""
+        user, _ = self.get_or_create(
+            username=f"system-{name}", defaults={"kind": Kind.SYSTEM, "name": f"Portal {name}"}
+        )
+        return user
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """One account: a person, a service with tokens, or the portal itself. Accounts are deactivated, never deleted."""
+
+    ledger_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    username = models.CharField(max_length=64, unique=True, validators=[slug_validator])
+    name = models.CharField(max_length=120)
+    email = models.EmailField(blank=True)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSON)
+    is_active = models.BooleanField("active", default=True)
+    is_staff = models.BooleanField("administrator", default=False)
+    date_joined = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS = ["name"]
+    objects = PeopleManager()
+
+    class Meta:
+        ordering = ["username"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="user_kind_known"),
+            models.UniqueConstraint(
+                models.functions.Lower("email"), name="user_email_once", condition=~models.Q(email="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.username
+
+    @property
+    def ledger_name(self) -> str:
+        """Return the opaque name under which the ledger knows this account."""
+        return f"{self.kind}:{self.ledger_id}"
+
+    @property
+    def ledger_ref(self) -> tuple[str, str, str]:
+        """Return (kind, label, id) for an entry about this account."""
+        return ("person", self.username, str(self.ledger_id))
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        """Ask every backend, always: Django's superuser shortcut would let an administrator approve his own work."""
+        for backend in get_backends():
+            if hasattr(backend, "has_perm"):
+                try:
+                    if backend.has_perm(self, perm, obj=obj):
+                        return True
+                except PermissionDenied:
+                    return False
+        return False
+
+    def require(self, rule: str, obj: Any = None) -> None:
+        """Raise PermissionDenied with the rule's sentence unless the permission table allows this."""
+        if not self.has_perm(rule, obj):
+            raise PermissionDenied(f"{self.username} may not do this: {rule}.")
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """Return whether the admin shows an app: to active administrators only."""
+        return self.is_active and self.is_staff
+
+    def is_known_as(self, identity: str) -> bool:
+        """Return whether a commit author, user name or address names this person."""
+        wanted = identity.strip().casefold()
+        if "<" in wanted and wanted.endswith(">"):
+            wanted = wanted.rsplit("<", 1)[1][:-1]
+        return wanted in {self.username.casefold(), self.email.casefold()} - {""}
+
+
+class Team(Governed):
+    """The people who own assets together."""
+
+    slug = models.CharField(max_length=64, unique=True, validators=[slug_validator])
+    name = models.CharField(max_length=120)
+    history = History()
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ledger_ref(self) -> tuple[str, str, str]:
+        """Return (kind, label, id) for an entry about this team."""
+        return ("team", self.slug, str(self.pk))
+
+
+class Membership(Governed):
+    """One person's place in one team."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
+    history = History()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user.username} in {self.team.slug}"
+
+    @property
+    def ledger_ref(self) -> tuple[str, str, str]:
+        """Return (kind, label, id) for an entry about this membership."""
+        return ("membership", str(self), str(self.pk))
+
+
+class Seat(Governed):
+    """A role that a person holds, for all assets or only for those granted one by one."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="seats")
+    role = models.CharField(max_length=40, validators=[slug_validator])
+    everywhere = models.BooleanField(default=True, help_text="Off: only for assets where `review_asset` is granted.")
+    history = History()
+
+    class Meta:
+        ordering = ["role", "user"]
+        constraints = [models.UniqueConstraint(fields=["user", "role"], name="seat_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user.username} as {self.role}"
+
+    @property
+    def ledger_ref(self) -> tuple[str, str, str]:
+        """Return (kind, label, id) for an entry about this seat."""
+        return ("seat", str(self), str(self.pk))
+
+
+class AccessToken(Governed):
+    """A service's key to the API. Only its sha256 is kept: the secret has 256 random bits and needs no slow hash."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="tokens")
+    label = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12, unique=True)
+    secret_sha256 = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    issued_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    history = History(excluded_fields=["secret_sha256"])
+
+    class Meta:
+        ordering = ["-issued_at"]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.label})"
+
+    @property
+    def ledger_ref(self) -> tuple[str, str, str]:
+        """Return (kind, label, id) for an entry about this token."""
+        return ("token", self.prefix, str(self.pk))

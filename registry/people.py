@@ -1,0 +1,103 @@
+"""Who is here: accounts, teams and seats. Signing in is allauth's; what people may do is governance.permissions'."""
+
+from __future__ import annotations
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+
+from audit import log
+from audit.events import Event
+from portal.errors import Fault, Invalid, Refused
+from registry.drafts import validated
+from registry.models import Membership, Seat, Team, User
+
+
+def open_account(
+    username: str,
+    *,
+    actor: User,
+    name: str,
+    email: str = "",
+    kind: str = "person",
+    password: str = "",
+    admin: bool = False,
+) -> User:
+    """Open an account for a person or a service. Only people have passwords."""
+    user = User(username=username, name=name, email=email, kind=kind, is_staff=admin)
+    if password:
+        try:
+            validate_password(password, user)
+        except ValidationError as error:
+            raise Invalid(Fault("password", "a password", " ".join(error.messages))) from error
+        user.set_password(password)
+    else:
+        user.set_unusable_password()
+    validated(user, exclude=("password",))
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="opened", account=kind):
+        actor.require("people.change")
+        if User.objects.filter(username=username).exists():
+            raise Refused("username_taken", f"An account named {username} is there already.")
+        user.save()
+    return user
+
+
+def close_account(user: User, *, actor: User) -> User:
+    """Deactivate an account: it cannot sign in or act any more, and its tokens end. Accounts are never deleted."""
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="closed"):
+        user = User.objects.select_for_update().get(pk=user.pk)
+        actor.require("people.change")
+        user.is_active = False
+        user.save(update_fields=["is_active"])
+    return user
+
+
+def found_team(slug: str, *, actor: User, name: str) -> Team:
+    """Found a team."""
+    team = Team(slug=slug, name=name)
+    validated(team)
+    with log.record(Event.TEAM_CHANGED, actor=actor, subject=team, change="founded"):
+        actor.require("people.change")
+        team.save()
+    return team
+
+
+def join_team(team: Team, user: User, *, actor: User) -> Membership:
+    """Put somebody on a team; once more changes nothing."""
+    with log.record(Event.TEAM_CHANGED, actor=actor, subject=team, change="joined", account=user.ledger_name) as entry:
+        actor.require("people.change")
+        known = Membership.objects.filter(team=team, user=user).first()
+        if known is not None:
+            entry.skip()
+            return known
+        return Membership.objects.create(team=team, user=user)
+
+
+def leave_team(membership: Membership, *, actor: User) -> None:
+    """Take somebody off a team."""
+    told = {"change": "left", "account": membership.user.ledger_name}
+    with log.record(Event.TEAM_CHANGED, actor=actor, subject=membership.team, **told):
+        actor.require("people.change")
+        membership.delete()
+
+
+def give_seat(user: User, role: str, *, actor: User, everywhere: bool = True) -> Seat:
+    """Give a person a role, everywhere or only for assets granted one by one. Nobody gives themselves one."""
+    if user.kind != "person":
+        raise Invalid(Fault("user", user.username, "a person: services act by the scopes of their tokens"))
+    with log.record(Event.SEAT_GIVEN, actor=actor, subject=user, role=role, everywhere=everywhere):
+        actor.require("people.change")
+        if user.pk == actor.pk:
+            raise Refused("own_seat", "Nobody gives themselves a role: ask another administrator.")
+        if Seat.objects.filter(user=user, role=role).exists():
+            raise Refused("seat_taken", f"{user.username} sits in the role {role} already.")
+        seat = Seat(user=user, role=role, everywhere=everywhere)
+        validated(seat, exclude=("user",))
+        seat.save()
+    return seat
+
+
+def take_seat(seat: Seat, *, actor: User) -> None:
+    """Take a role away. Verdicts given in it stay valid and readable."""
+    with log.record(Event.SEAT_TAKEN, actor=actor, subject=seat.user, role=seat.role):
+        actor.require("people.change")
+        seat.delete()

@@ -1,0 +1,79 @@
+"""Tokens of services: issue, revoke, and find out who is calling. Only hashes are stored."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import string
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from audit import log
+from audit.events import Event
+from portal.errors import Fault, Invalid, show
+from registry.models import AccessToken, User
+
+SCOPES = ("register", "gate", "serving", "promote", "read")
+MAX_DAYS = 90
+ALPHABET = string.ascii_letters + string.digits
+
+
+def issue(user: User, *, actor: User, label: str, scopes: list[str], days: int = MAX_DAYS) -> tuple[AccessToken, str]:
+    """Issue a token to a service and return it with its secret, which is shown this once."""
+    if user.kind != "service":
+        raise Invalid(Fault("user", show(user.username), "a service account: people sign in instead"))
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise Invalid(Fault("scopes", show(scopes), f"one or more of {', '.join(SCOPES)}"))
+    if not 1 <= days <= MAX_DAYS:
+        raise Invalid(Fault("days", show(days), f"1 to {MAX_DAYS}"))
+    prefix = "".join(secrets.choice(ALPHABET) for _ in range(8))
+    secret = f"csn_{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(43))
+    now = timezone.now()
+    with log.record(Event.TOKEN_ISSUED, actor=actor, subject=user, prefix=prefix, scopes=sorted(scopes)):
+        actor.require("token.issue")
+        token = AccessToken.objects.create(
+            user=user,
+            label=label,
+            prefix=prefix,
+            secret_sha256=sha256(secret.encode()).hexdigest(),
+            scopes=sorted(scopes),
+            issued_by=actor,
+            issued_at=now,
+            expires_at=now + timedelta(days=days),
+        )
+    return token, secret
+
+
+def revoke(token: AccessToken, *, actor: User) -> AccessToken:
+    """End a token now; ending it twice changes nothing."""
+    with log.record(Event.TOKEN_REVOKED, actor=actor, subject=token) as entry:
+        token = AccessToken.objects.select_for_update().get(pk=token.pk)
+        actor.require("token.issue")
+        if token.revoked_at is not None:
+            entry.skip()
+            return token
+        token.revoked_at = timezone.now()
+        token.save(update_fields=["revoked_at"])
+    return token
+
+
+def authenticate(secret: str, scope: str, *, at: datetime | None = None) -> User | None:
+    """Return the service behind a secret with its scopes, or None. Raises PermissionDenied when the scope is missing."""
+    parts = secret.split("_")
+    if len(parts) != 3 or parts[0] != "csn" or len(secret) > 80:
+        return None
+    token = AccessToken.objects.select_related("user").filter(prefix=parts[1]).first()
+    now = at or timezone.now()
+    known = token.secret_sha256 if token else "0" * 64
+    if not hmac.compare_digest(known, sha256(secret.encode()).hexdigest()) or token is None:
+        return None
+    if token.revoked_at is not None or not token.issued_at <= now < token.expires_at or not token.user.is_active:
+        return None
+    if scope not in token.scopes:
+        raise PermissionDenied(f"This token has the scopes {', '.join(token.scopes)}; {scope!r} is needed.")
+    token.user.token_scopes = frozenset(token.scopes)  # type: ignore[attr-defined]
+    return token.user
