@@ -76,7 +76,7 @@ types: $(VENV)/dev.txt
 
 floors: $(VENV)/dev.txt
 	@echo "floors"
-	@$(WITH_SERVICES) $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 
 templates: $(VENV)/dev.txt
 	@echo "templates"

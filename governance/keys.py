@@ -40,7 +40,7 @@ def trust(
         valid_from=valid_from,
         valid_until=valid_until,
     )
-    validated(key, exclude=("owner",))
+    validated(key, exclude=("owner", "revoked_at"))
     with log.record(Event.KEY_TRUSTED, actor=actor, subject=key, builders=builders):
         actor.require("key.trust")
         if TrustedKey.objects.filter(fingerprint=public.fingerprint).exists():

@@ -90,7 +90,7 @@ def submit(version: Version, environment: str, *, actor: User, note: str = "") -
         submitted_at=now,
         due_at=now + timedelta(days=wanted["review_within_days"]),
     )
-    drafts.validated(submission, exclude=("version", "policy", "submitted_by", "dossier_digest"))
+    drafts.validated(submission, exclude=("version", "policy", "submitted_by", "dossier_digest", "closed_at"))
     with log.record(Event.SUBMISSION_OPENED, actor=actor, subject=submission, environment=environment) as entry:
         submission.version = version = lifecycle.lock(version)
         actor.require("submission.open", version)

@@ -51,7 +51,7 @@ def request(
     if not now < expires_at <= now + timedelta(days=rules.content["waivers"]["max_days"]):
         most = rules.content["waivers"]["max_days"]
         raise Invalid(Fault("expires_at", expires_at.isoformat(), f"an instant within the next {most} days"))
-    drafts.validated(waiver, exclude=("version", "policy", "requested_by", "decided_by"))
+    drafts.validated(waiver, exclude=("version", "policy", "requested_by", "decided_by", "decided_at", "revoked_at"))
     with log.record(Event.WAIVER_REQUESTED, actor=actor, subject=waiver, rule=rule, environment=environment):
         waiver.version = lifecycle.lock(version)
         actor.require("waiver.request", waiver.version)

@@ -17,7 +17,7 @@ from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as NinjaValidationError
 from ninja.security import HttpBearer
 
-from portal.errors import Fault, Invalid, Refused, show
+from portal.errors import Fault, Invalid, Reason, Refused, show
 
 Row = TypeVar("Row", bound=Model)
 PAGE_SIZE = 50
@@ -107,8 +107,11 @@ class RefusalMiddleware:
         """Answer a refusal or an invalid input that a page did not handle itself."""
         if not isinstance(error, Refused | Invalid):
             return None
-        status = 409 if isinstance(error, Refused) else 422
-        return render(request, "409.html", {"error": error, "back": back_to(request, "/")}, status=status)
+        if isinstance(error, Refused):
+            context = {"says": error.says, "code": error.code, "reasons": error.reasons}
+            return render(request, "409.html", context, status=409)
+        reasons = [Reason(fault.field, str(fault)) for fault in error.faults]
+        return render(request, "409.html", {"says": "That cannot be understood.", "reasons": reasons}, status=422)
 
 
 def back_to(request: HttpRequest, default: str) -> str:
@@ -128,3 +131,16 @@ def tell(request: HttpRequest, sentence: str, to: str) -> HttpResponse:
 def paginate(request: HttpRequest, rows: QuerySet[Row] | list[Any], size: int = PAGE_SIZE) -> Page[Any]:
     """Return one page of rows, by the `page` of the address; a page that is not there becomes the nearest."""
     return Paginator(rows, size).get_page(request.GET.get("page"))
+
+
+def show_errors(form: Any, error: Refused | Invalid) -> None:
+    """Put a verb's no on the form it came from: faults at their fields, a refusal on top with all its sentences."""
+    if isinstance(error, Refused):
+        form.add_error(None, error.says)
+        for reason in error.reasons:
+            form.add_error(None, str(reason))
+        return
+    for fault in error.faults:
+        name = fault.field.rpartition(".")[2]
+        text = f"Saw {fault.seen}; expected {fault.expected}."
+        form.add_error(name if name in form.fields else None, text if name in form.fields else str(fault))

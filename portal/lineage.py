@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-MAX_NODES = 60
+MAX_NODES, MAX_EDGES = 60, 150
 NODE_WIDTH, NODE_HEIGHT, BEND_HEIGHT = 196.0, 48.0, 14.0
 GAP_X, GAP_Y, PAD, PORT = 88.0, 18.0, 8.0, 14.0
 SWEEPS = 8
@@ -67,13 +67,14 @@ class PlacedEdge:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The whole picture in its own pixels; `hidden` counts the nodes left out."""
+    """The whole picture in its own pixels; `hidden` and `hidden_edges` count what is left out."""
 
     nodes: tuple[PlacedNode, ...]
     edges: tuple[PlacedEdge, ...]
     width: float
     height: float
     hidden: int
+    hidden_edges: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Link:
 
 
 def lineage(nodes: Iterable[Node], edges: Iterable[Edge], *, focus: str, limit: int = MAX_NODES) -> Lineage:
-    """Lay out the at most `limit` nodes nearest to the focus; edges to absent nodes, loops and doubles are left out."""
+    """Lay out the at most `limit` nodes nearest to the focus and 150 edges; loops and doubles are left out."""
     known = {node.key: node for node in nodes}
     usable = {
         (edge.source, edge.target): edge
@@ -93,7 +94,11 @@ def lineage(nodes: Iterable[Node], edges: Iterable[Edge], *, focus: str, limit: 
         if edge.source in known and edge.target in known and edge.source != edge.target
     }
     kept = _nearest(list(known), usable, focus, limit)
-    wanted = {pair: edge for pair, edge in usable.items() if pair[0] in kept and pair[1] in kept}
+    rank = {key: place for place, key in enumerate(kept)}
+    inside = sorted(
+        (pair for pair in usable if pair[0] in rank and pair[1] in rank), key=lambda p: rank[p[0]] + rank[p[1]]
+    )
+    wanted = {pair: usable[pair] for pair in inside[:MAX_EDGES]}
     layer = _layers(kept, wanted)
     columns, chains = _chain(layer, wanted)
     links = [Link(a, b) for chain in chains.values() for a, b in pairwise(chain)]
@@ -103,7 +108,14 @@ def lineage(nodes: Iterable[Node], edges: Iterable[Edge], *, focus: str, limit: 
     placed = tuple(PlacedNode(known[key], *spots[key], key == focus) for key in spots if key in known)
     lines = tuple(_connect(wanted[pair], chain, spots, ports, known) for pair, chain in chains.items())
     width = 2 * PAD + max(0.0, len(columns) * (NODE_WIDTH + GAP_X) - GAP_X)
-    return Lineage(nodes=placed, edges=lines, width=width, height=height, hidden=len(known) - len(kept))
+    return Lineage(
+        nodes=placed,
+        edges=lines,
+        width=width,
+        height=height,
+        hidden=len(known) - len(kept),
+        hidden_edges=len(inside) - len(wanted),
+    )
 
 
 def _nearest(keys: list[str], links: Iterable[tuple[str, str]], focus: str, limit: int) -> list[str]:

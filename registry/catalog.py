@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ LABELS: dict[str, dict[str, str]] = {
     "risk": dict(Risk.choices) | {"": "Not rated"},
 }
 
+Chosen = Mapping[str, Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -26,7 +29,7 @@ class Choice:
     value: str
     label: str
     count: int
-    is_chosen: bool
+    selected: bool
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,18 @@ class Facet:
     """One filter of the catalogue and its values."""
 
     name: str
-    title: str
-    choices: tuple[Choice, ...]
+    label: str
+    options: tuple[Choice, ...]
 
 
-def search(rows: QuerySet[Version], text: str = "", chosen: dict[str, str] | None = None) -> QuerySet[Version]:
+def search(rows: QuerySet[Version], text: str = "", chosen: Chosen | None = None) -> QuerySet[Version]:
     """Return the versions that match a text and the chosen facets, newest first.
 
     The text matches asset names, descriptions, version numbers, authors and digests that begin with it.
     """
-    for name, value in (chosen or {}).items():
-        if name in FACETS and value:
-            rows = rows.filter(**{FACETS[name]: value})
+    for name, values in (chosen or {}).items():
+        if name in FACETS and values:
+            rows = rows.filter(**{f"{FACETS[name]}__in": values})
     for word in text.split()[:8]:
         slug, at, number = word.partition("@")
         matches = (
@@ -63,7 +66,7 @@ def search(rows: QuerySet[Version], text: str = "", chosen: dict[str, str] | Non
     return rows.select_related("asset__team", "asset__owner").order_by("-registered_at", "-pk")
 
 
-def facets(rows: QuerySet[Version], text: str, chosen: dict[str, str]) -> list[Facet]:
+def facets(rows: QuerySet[Version], text: str, chosen: Chosen) -> list[Facet]:
     """Return each facet with the counts that choosing a value would give, one query a facet."""
     found = []
     for name, path in FACETS.items():
@@ -73,7 +76,7 @@ def facets(rows: QuerySet[Version], text: str, chosen: dict[str, str]) -> list[F
         )
         labels = LABELS.get(name, {})
         choices = tuple(
-            Choice(value, labels.get(value, value), number, chosen.get(name) == value) for value, number in counted
+            Choice(value, labels.get(value, value), number, value in chosen.get(name, ())) for value, number in counted
         )
         found.append(Facet(name, TITLES[name], choices))
     return found

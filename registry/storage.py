@@ -37,6 +37,7 @@ MAX_URI = 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNPRINTABLE = re.compile("[\x00-\x20\x7f-\xa0\ud800-\udfff]")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 _S3_TIMES = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"})
 
 
@@ -48,7 +49,7 @@ class Stored:
     size: int
 
 
-class Unreadable(Exception):  # noqa: N818  a sentence, like Refused and Invalid
+class Unreadable(Exception):
     """Bytes that cannot be had: the URI that was asked for, and why."""
 
     def __init__(self, uri: str, why: str) -> None:
@@ -71,7 +72,7 @@ def put(body: bytes | BinaryIO, *, max_bytes: int = MAX_EVIDENCE_BYTES) -> Store
             spool.flush()
             os.fsync(spool.fileno())
             if not _is_stored(stored):
-                _publish(Path(spool.name), stored.sha256)
+                _publish(Path(spool.name), stored)
         finally:
             Path(spool.name).unlink(missing_ok=True)
     if not _is_stored(stored):
@@ -186,9 +187,9 @@ def _incoming_folder() -> str | None:
     return str(folder)
 
 
-def _publish(spool: Path, sha256: str) -> None:
+def _publish(spool: Path, stored: Stored) -> None:
     """Make a complete file appear under its digest in one step."""
-    name = _name(sha256)
+    name = _name(stored.sha256)
     if isinstance(default_storage, FileSystemStorage):
         target = Path(default_storage.path(name))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -201,12 +202,15 @@ def _publish(spool: Path, sha256: str) -> None:
             os.close(folder)
         return
     with spool.open("rb") as stream:
-        # What is there under this name and is not these bytes is damaged: an upload must not get another name.
-        default_storage.delete(name)
         saved = default_storage.save(name, File(stream))
-    if saved != name:
-        # Somebody stored the same bytes at the same moment, and the storage gave ours a second name.
+        if saved == name:
+            return
+        # The name was taken, so the storage gave ours a second one: by the same bytes stored at the same moment, or
+        # by damaged ones, which make way. Nothing is deleted that hashes to its name.
         default_storage.delete(saved)
+        if not _is_stored(stored):
+            default_storage.delete(name)
+            default_storage.save(name, File(stream))
 
 
 def _is_stored(wanted: Stored) -> bool:
@@ -328,7 +332,8 @@ def _open_object(uri: str, parts: SplitResult) -> Iterator[BinaryIO]:
 def _why(error: Exception) -> str:
     """Return one sentence about a failure, without the paths and endpoints that its message may hold."""
     if isinstance(error, ClientError):
-        return f"S3 answered {error.response.get('Error', {}).get('Code', 'an error')}."
+        code = error.response.get("Error", {}).get("Code", "an error")
+        return f"nothing is stored there (S3 answered {code})." if code in _NOT_FOUND else f"S3 answered {code}."
     if isinstance(error, OSError):
         return f"{error.strerror or type(error).__name__}."
     return f"{type(error).__name__} from S3."

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import models
 from django.db.models.base import ModelBase
+from django.db.models.signals import pre_save
+from django.dispatch import receiver
 
 from audit.recording import UnrecordedChange, require
 
@@ -148,3 +150,10 @@ class AppendOnly(InsertOnly):
         self.recorded_in = recording.event_id
         recording.models.add(type(self))
         return self
+
+
+@receiver(pre_save)
+def refuse_fixtures(sender: type[models.Model], raw: bool = False, **kwargs: Any) -> None:
+    """Refuse `loaddata` and other raw saves, which call no save() of ours and would commit before anybody looked."""
+    if raw and issubclass(sender, Governed | InsertOnly):
+        raise UnrecordedChange(f"Loading {sender._meta.label} from a fixture; walk the verbs instead.")

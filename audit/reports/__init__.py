@@ -1,0 +1,14 @@
+"""The auditor's questions, one a file. THE tuple: whatever stands here has a page and exports, and nothing else has."""
+
+from audit.reports.access import Access
+from audit.reports.approvals import Approvals
+from audit.reports.base import Column, Filters, Report, Row
+from audit.reports.checks import Checks
+from audit.reports.decisions import Decisions
+from audit.reports.serving import Serving
+from audit.reports.waivers import Waivers
+
+__all__ = ["BY_SLUG", "REPORTS", "Column", "Filters", "Report", "Row"]
+
+REPORTS: tuple[Report, ...] = (Approvals(), Decisions(), Checks(), Waivers(), Serving(), Access())
+BY_SLUG = {report.slug: report for report in REPORTS}

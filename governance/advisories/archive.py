@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ MAX_RATIO = 200
 RATIO_FROM = 1024**2
 _ENTRY_MARK = b"PK\x01\x02"
 _CHUNK = 1024**2
+# What zipfile raises when an entry lies about itself; the OSError is a seek to a place before the file.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError)
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -58,7 +61,7 @@ def opened(path: Path) -> Iterator[Archive]:
             archive = stack.enter_context(zipfile.ZipFile(file))
         except OSError as error:
             raise _invalid(f"{show(path.name)} ({error.strerror or error})", "a file that can be read") from error
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise _invalid(f"{show(path.name)} ({error})", "a zip archive of OSV records") from error
         _expect_bounded(archive, file.seek(0, 2))
         yield Archive(digest, archive)
@@ -99,7 +102,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     try:
         # zipfile hands out no more bytes than the entry declares, and the declared size was bounded above.
         return Member(info.filename, archive.read(info))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+    except UNREADABLE as error:
         return Member(info.filename, b"", f"It is damaged: {error}.")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,13 @@ from registry.models import Evidence, SbomComponent, User, Version
 from registry.models.evidence import EvidenceKind
 
 BATCH = 1_000
+BATCH_BYTES = 16 * 1024**2
+# A record from further ahead would never be replaced by a true one.
+MAX_AHEAD = timedelta(days=1)
 FAULTS_KEPT = 100
+COPY_PACKAGES = """
+COPY governance_affectedpackage (advisory_id, ecosystem, purl_type, purl_name, versions, ranges) FROM STDIN
+"""
 # Any number will do, as long as no other verb takes the same advisory lock.
 IMPORT_LOCK = 0x05_1A_D0
 Package = tuple[str, str]
@@ -70,8 +77,7 @@ def import_zip(path: Path, *, ecosystem: str, actor: User) -> AdvisoryImport:
             imported_at=timezone.now(),
         )
         tally = _Tally()
-        members = opened.members()
-        while batch := list(islice(members, BATCH)):
+        for batch in _batch(opened.members()):
             _take(batch, imported, tally)
         _expect_news(tally, ecosystem)
         _write_touched(imported, tally)
@@ -124,6 +130,19 @@ def _lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [IMPORT_LOCK])
 
 
+def _batch(members: Iterable[archive.Member]) -> Iterator[list[archive.Member]]:
+    """Yield members in batches that stay small in number and in bytes."""
+    batch: list[archive.Member] = []
+    size = 0
+    for member in members:
+        batch.append(member)
+        size += len(member.raw)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
 def _take(members: Iterable[archive.Member], imported: AdvisoryImport, tally: _Tally) -> None:
     """Read a batch of records and write those that are new or newer than what is known."""
     newest: dict[str, Record] = {}
@@ -151,6 +170,9 @@ def _read(members: Iterable[archive.Member], tally: _Tally) -> Iterator[Record]:
         except Invalid as refusal:
             tally.reject(member.name, str(refusal))
             continue
+        if record.modified > timezone.now() + MAX_AHEAD:
+            tally.reject(member.name, f"modified: saw {record.modified:%Y-%m-%d}, expected a day that has come.")
+            continue
         tally.ecosystems |= record.ecosystems
         tally.newest = max(record.modified, tally.newest or record.modified)
         yield record
@@ -164,21 +186,16 @@ def _write(fresh: list[Record], imported: AdvisoryImport, tally: _Tally) -> None
     rows = [_advisory(each, imported) for each in fresh]
     fields = [each.name for each in Advisory._meta.concrete_fields if each.name != "id"]
     Advisory.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=fields)
-    AffectedPackage.objects.bulk_create(
-        [
-            AffectedPackage(
-                advisory_id=record.id,
-                ecosystem=each.ecosystem,
-                purl_type=each.purl_type,
-                purl_name=each.purl_name,
-                versions=each.versions,
-                ranges=each.ranges,
-            )
-            for record in fresh
-            for each in record.affected
-        ],
-        batch_size=BATCH,
-    )
+    _copy_packages(fresh)
+
+
+def _copy_packages(fresh: list[Record]) -> None:
+    """Insert the packages of some records by COPY: their lists of versions are most of an import."""
+    with connection.cursor() as cursor, cursor.copy(COPY_PACKAGES) as copy:
+        for record in fresh:
+            for each in record.affected:
+                versions, ranges = json.dumps(each.versions), json.dumps(each.ranges)
+                copy.write_row((record.id, each.ecosystem, each.purl_type, each.purl_name, versions, ranges))
 
 
 def _advisory(record: Record, imported: AdvisoryImport) -> Advisory:

@@ -101,7 +101,7 @@ def _affected(part: Mapping[str, Any], place: str) -> list[Affected]:
     if ecosystem is None:
         return []
     name = _text(package, "name", MAX_NAME, place)
-    versions = [_storable(each, f"{place}.versions", MAX_LENGTH) for each in _list(part, "versions")]
+    versions = _all_storable(_list(part, "versions", place), f"{place}.versions", MAX_LENGTH)
     ranges = [_range(each, f"{place}.ranges") for each in _list(part, "ranges") if not _is_git(each, f"{place}.ranges")]
     spelled = spell(ecosystem.purl_type, name)
     return [Affected(full, ecosystem.purl_type, _storable(each, place, MAX_NAME), versions, ranges) for each in spelled]
@@ -136,8 +136,8 @@ def _aliases(data: Mapping[str, Any]) -> list[str]:
     A single `upstream` is one of them: that is how distributions name the CVE that a record of theirs is about. Several
     are a bundle of fixes, whose members must not become one vulnerability.
     """
-    named = [_storable(each, "aliases", MAX_ID) for each in _list(data, "aliases")]
-    upstream = [_storable(each, "upstream", MAX_ID) for each in _list(data, "upstream")]
+    named = _all_storable(_list(data, "aliases"), "aliases", MAX_ID)
+    upstream = _all_storable(_list(data, "upstream"), "upstream", MAX_ID)
     if len(named) > MAX_ALIASES:
         _refuse("aliases", len(named), f"at most {MAX_ALIASES} names")
     return sorted({*named, *(upstream if len(upstream) == 1 else ())})
@@ -145,11 +145,13 @@ def _aliases(data: Mapping[str, Any]) -> list[str]:
 
 def _summary(data: Mapping[str, Any]) -> str:
     """Return the summary, or the first line of the details, cleaned of what cannot be stored or shown."""
-    found = next(
-        (text for name in ("summary", "details") if isinstance(text := data.get(name), str) and text.strip()), ""
-    )
-    line = found.strip().splitlines()[0][:MAX_SUMMARY]
-    return "".join(each for each in line if each.isprintable()) if found.strip() else ""
+    for field in ("summary", "details"):
+        found = data.get(field)
+        lines = found.strip().splitlines() if isinstance(found, str) else []
+        if lines:
+            line = lines[0][:MAX_SUMMARY]
+            return line if line.isprintable() else "".join(each for each in line if each.isprintable())
+    return ""
 
 
 def _instant(data: Mapping[str, Any], field: str) -> datetime | None:
@@ -186,6 +188,13 @@ def _storable(found: Any, field: str, limit: int) -> str:
     if not isinstance(found, str) or not 0 < len(found) <= limit or not found.isprintable():
         _refuse(field, found, f"1 to {limit} printable characters")
     return found
+
+
+def _all_storable(found: list[Any], field: str, limit: int) -> list[str]:
+    """Return a list of such texts. Lists of versions are long, so all of them are looked at together first."""
+    if all(isinstance(each, str) and 0 < len(each) <= limit for each in found) and "".join(found).isprintable():
+        return found
+    return [_storable(each, field, limit) for each in found]
 
 
 def _refuse(field: str, seen: object, expected: str) -> NoReturn:

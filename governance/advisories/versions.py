@@ -39,7 +39,7 @@ _STABILITY = {"a": 1, "alpha": 1, "b": 2, "beta": 2, "rc": 3, "": 4, "stable": 4
 @lru_cache(maxsize=32_768)
 def parse(purl_type: str, text: str) -> Any | None:
     """Return a version that compares by `<` and `==` with others of its purl type, or None when it cannot be read."""
-    read = _SCHEMES.get(purl_type)
+    read = SCHEMES.get(purl_type)
     if read is None or not text or len(text) > MAX_LENGTH:
         return None
     try:
@@ -114,7 +114,7 @@ def _early(text: str | None) -> tuple[Any, ...]:
     return (0, *((0, int(part), "") if part.isdigit() else (1, 0, part) for part in text.split(".")))
 
 
-_SCHEMES: dict[str, Callable[[str], Any]] = {
+SCHEMES: dict[str, Callable[[str], Any]] = {
     "pypi": read_pypi,
     "npm": read_semver,
     "cargo": read_semver,

@@ -21,7 +21,7 @@ class ArtifactScan:
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the engines and their allow-list: a change of either asks again."""
-        return {"engines": dict(scanning.engines()), "allowlist": scanning.allowlist_digest()}
+        return {"engines": dict(scanning.engines()), "allowlist": scanning.read_allowlist().digest}
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:
         """Answer by the scanner's verdict; held is not passed, and an error is never green."""

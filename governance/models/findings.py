@@ -30,7 +30,7 @@ class Finding(Governed):
     advisory_ids = models.JSONField(default=list)
     summary = models.TextField(blank=True)
     purl = models.CharField(max_length=600)
-    fixed_in = models.JSONField(default=list)
+    fixed_in = models.JSONField(default=list, blank=True)
     severity = models.CharField(max_length=10, choices=Severity)
     certain = models.BooleanField(
         default=True, help_text="Off: the version could not be compared, so somebody must look."

@@ -39,7 +39,7 @@ def read_code(code: str) -> tuple[str, int] | None:
     """Return kind and item size in bytes of a dtype code such as `<f8`, or None for any other text."""
     match = CODE.fullmatch(code)
     if match is None:
-        return None
+        return ("O", 8) if code in {"O", "|O"} else None
     kind, number = match[1], int(match[2])
     if kind in SIZES and number not in SIZES[kind]:
         return None

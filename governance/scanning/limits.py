@@ -37,7 +37,7 @@ class Limits:
     memory_bytes: int = GIBIBYTE
     expanded_bytes: int = 8 * GIBIBYTE
     ratio: int = 200
-    ratio_floor_bytes: int = 16 * MEBIBYTE
+    ratio_floor_bytes: int = 4 * MEBIBYTE
     opcodes: int = 5_000_000
     members: int = 100_000
     depth: int = 4
@@ -85,3 +85,7 @@ class Budget:
         """Stop a scan that takes longer than its wall time."""
         if time.monotonic() - self.started > self.limits.wall_seconds:
             raise Unreadable("too-slow", f"Reading it took longer than {self.limits.wall_seconds:g} seconds.")
+
+    def seconds(self) -> float:
+        """Return the time since the scan began."""
+        return time.monotonic() - self.started

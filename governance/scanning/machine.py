@@ -164,7 +164,8 @@ class Machine:
     def on_tuple(self, count: int | None) -> None:
         """Push a tuple of the last `count` values, or of all above the mark."""
         if count is None:
-            self.stack.append(tuple(self.pop_mark()))
+            marked = tuple(self.pop_mark())
+            self.stack.append(marked)
             return
         if len(self.stack) < count:
             raise Malformed("empty-stack", "The pickle takes more from its stack than it has put there.")

@@ -33,13 +33,14 @@ class PlainReading(Machine):
         super().hold(code, says)
 
 
-def read(piece: Piece, scene: Scene) -> None:
-    """Judge a piece that is one pickle and nothing else."""
+def read(piece: Piece, scene: Scene) -> str:
+    """Judge a piece that is one pickle and nothing else; return `joblib` when arrays stand between its opcodes."""
     stream = piece.window.stream()
     machine = follow(piece, scene, stream)
     if machine is not None and stream.tell() < piece.window.size:
         left = piece.window.size - stream.tell()
         scene.reject(piece, "trailing-bytes", f"{left:,} bytes follow the pickle's STOP; a loader may read on there.")
+    return "joblib" if machine is not None and machine.arrays else "pickle"
 
 
 def follow(piece: Piece, scene: Scene, stream: Source, persistent: Persistent | None = None) -> Machine | None:

@@ -113,10 +113,10 @@ def _read_span(name: str, tensor: object) -> tuple[int, int, str]:
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
     if len(numbers) - len(shape) != 2 or not all(type(number) is int and 0 <= number < 1 << 62 for number in numbers):
         raise Unsafe("bad-tensor", f"The tensor {name[:80]!r} has a shape or offsets that are not whole numbers.")
-    count = bits
-    for length in shape:
+    count = 0 if 0 in shape else bits
+    for length in shape if count else ():
         count *= length
-        if count.bit_length() > 128 and 0 not in shape:
+        if count.bit_length() > 128:
             raise Unsafe("bad-tensor", f"The tensor {name[:80]!r} is larger than any computer.")
     begin, end = offsets
     if count % 8 or end - begin != count // 8:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from governance.scanning.allowlist import AllowList
-from governance.scanning.limits import Budget, Limits, Unreadable
+from governance.scanning.limits import Budget, Limits, Unreadable, Unsafe
 from governance.scanning.reading import Joined, Window
 from governance.scanning.report import Finding, Verdict
 
@@ -63,3 +63,15 @@ class Scene:
             raise Unreadable("too-deep", f"Containers are nested more than {self.limits.depth} deep.")
         trail = f"{piece.trail} > {name}" if piece.trail else name
         return Piece(window, name, trail, piece.depth + 1)
+
+    def attempt(self, piece: Piece, read: Callable[[Piece, Scene], str | None]) -> str | None:
+        """Read a piece and turn what stops the reading into a finding; return what the reader returns."""
+        try:
+            return read(piece, self)
+        except Unreadable as problem:
+            self.fail(piece, problem.code, problem.says)
+        except Unsafe as problem:
+            self.reject(piece, problem.code, problem.says)
+        except (RecursionError, MemoryError) as problem:
+            self.fail(piece, "too-large", f"Reading it took more room than allowed ({type(problem).__name__}).")
+        return None

@@ -61,7 +61,9 @@ def find_end(window: Window) -> int | None:
     found = None
     at = tail.rfind(b"PK\5\6")
     while at >= 0:
-        if at + END.size <= len(tail) and at + END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
+        if at + END.size <= len(tail) and at + END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(
+            tail
+        ):
             if found is not None:
                 raise Unsafe("zip-two-ends", "The zip has two directories; which one counts depends on the loader.")
             found = window.size - len(tail) + at

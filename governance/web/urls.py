@@ -1,6 +1,31 @@
-"""Addresses of the pages of governance."""
+"""Addresses of the pages about what is allowed."""
 
-from django.urls import URLPattern
+from __future__ import annotations
+
+from django.urls import path
+
+from governance.web import decisions, moves, policies, queues, submissions, waivers
 
 app_name = "governance"
-urlpatterns: list[URLPattern] = []
+VERSION = "versions/<slug:slug>/<str:number>"
+urlpatterns = [
+    path("", queues.home, name="home"),
+    path("queue/", queues.queue, name="queue"),
+    path("submissions/<uuid:public_id>/", submissions.submission, name="submission"),
+    path("submissions/<uuid:public_id>/review/", submissions.review, name="review"),
+    path("submissions/<uuid:public_id>/withdraw/", submissions.withdraw, name="withdraw"),
+    path(f"{VERSION}/do/nominate/", moves.nominate, name="nominate"),
+    path(f"{VERSION}/do/submit/", moves.submit, name="submit"),
+    path(f"{VERSION}/do/promote/", moves.promote, name="promote"),
+    path(f"{VERSION}/do/roll-back/", moves.roll_back, name="roll-back"),
+    path(f"{VERSION}/do/waive/", waivers.request_waiver, name="waiver-request"),
+    path(f"{VERSION}/do/<slug:move>/", moves.make, name="move"),
+    path("waivers/", waivers.waiver_list, name="waivers"),
+    path("waivers/<uuid:public_id>/", waivers.waiver, name="waiver"),
+    path("decisions/<uuid:public_id>/", decisions.decision, name="decision"),
+    path("decisions/<uuid:public_id>/revoke/", decisions.revoke, name="revoke"),
+    path("decisions/<uuid:public_id>/decision.sigstore.json", decisions.sigstore, name="decision-sigstore"),
+    path("decisions/<uuid:public_id>/decision.dsse.json", decisions.dsse, name="decision-dsse"),
+    path("policies/", policies.policy_list, name="policies"),
+    path("policies/<str:name>/<int:number>/", policies.policy, name="policy"),
+]

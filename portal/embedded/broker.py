@@ -66,7 +66,9 @@ def _start(runtime: Path, log: Path) -> Broker:
         configuration.touch(mode=0o600)
         configuration.write_text(CONFIGURATION.format(port=port, password=password, runtime=runtime))
         child = spawn("The broker", [program, configuration], env={"LC_ALL": "C"}, log=log, cwd=runtime)
-        client = redis.Redis(port=port, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+        client = redis.Redis(
+            host="127.0.0.1", port=port, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
         try:
             wait_until(partial(_answers, client), child, seconds=LONGEST_WAIT)
             return Broker(f"redis://:{password}@127.0.0.1:{port}/0", child)

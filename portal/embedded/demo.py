@@ -6,9 +6,11 @@ Everything it keeps is in one folder (COUNTERSIGN_VAR, else var/demo). What the 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -58,11 +60,15 @@ class Site:
         """Return the log file of one program."""
         return self.folder / "logs" / f"{name}.log"
 
-    def manage(self, *arguments: str, output: Path | None = None) -> None:
-        """Run one management command to its end; `output` receives its standard output. Raises CannotStart."""
+    def start(self, *arguments: str, output: Path | None = None) -> Child:
+        """Start one management command; `output` receives its standard output instead of the log."""
         command: list[str | Path] = [sys.executable, ROOT / "manage.py", *arguments]
         log = self.log(arguments[0])
-        finish(spawn(f"manage.py {arguments[0]}", command, env=self.environ, log=log, cwd=ROOT, output=output))
+        return spawn(f"manage.py {arguments[0]}", command, env=self.environ, log=log, cwd=ROOT, output=output)
+
+    def manage(self, *arguments: str) -> None:
+        """Run one management command to its end. Raises CannotStart when it fails."""
+        finish(self.start(*arguments))
 
 
 def run(*, port: int, until_ready: bool) -> int:
@@ -71,7 +77,7 @@ def run(*, port: int, until_ready: bool) -> int:
     With `until_ready`, stop once everything answers. Raises CannotStart.
     """
     folder = Path(os.environ.get("COUNTERSIGN_VAR", ROOT / "var" / "demo")).absolute()
-    progress = Progress()
+    progress, code = Progress(), 0
     with ExitStack() as stack:
         lock = stack.enter_context(_claim_folder(folder))
         # A start right after a kill meets the old web process on its way out.
@@ -83,6 +89,8 @@ def run(*, port: int, until_ready: bool) -> int:
                 if not until_ready:
                     _watch(children)
         except KeyboardInterrupt:
+            # Ctrl-C is how a demo ends; only who asked for readiness and did not get it has reason to complain.
+            code = 130 if until_ready else 0
             print(flush=True)
         # Once stopping has begun, another Ctrl-C would only leave things behind.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -90,7 +98,7 @@ def run(*, port: int, until_ready: bool) -> int:
         progress.say("stopping; a running job gets ten seconds to end")
         stack.close()
         progress.say("stopped")
-    return 0
+    return code
 
 
 @contextmanager
@@ -121,8 +129,10 @@ def _claim_folder(folder: Path) -> Iterator[TextIO]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(f"The demo already runs: {lock.read().strip()}. Stop that one first.") from None
-        yield lock
-        _sign(lock, "")
+        try:
+            yield lock
+        finally:
+            _sign(lock, "")
 
 
 def _sign(lock: TextIO, text: str) -> None:
@@ -154,9 +164,8 @@ def _start(stack: ExitStack, folder: Path, port: int, progress: Progress) -> lis
     """Start database, broker and the portal in order, say so line by line, and return what must stay running."""
     cast = folder / "cast.txt"
     progress.say(f"Countersign demo; data and logs in {folder}")
-    if not cast.exists():
-        # An earlier start ended before its data was complete. Half a story is worse than none.
-        postgres.remove_data(folder)
+    if not cast.exists() and "DATABASE_URL" not in os.environ:
+        _forget(folder)
     runtime = stack.enter_context(services.private_folder())
     parts = stack.enter_context(services.serve(folder, runtime, durable=True))
     progress.say(f"database and broker ready ({parts.database_version()}, {parts.broker_version()})")
@@ -167,18 +176,22 @@ def _start(stack: ExitStack, folder: Path, port: int, progress: Progress) -> lis
     site.manage("collectstatic", "--no-input")
     progress.say("static files ready")
     if fresh:
-        cast.unlink(missing_ok=True)
-        progress.say("seeding: the cast walks its first versions through the portal")
-        unfinished = folder / "cast.txt.new"
-        unfinished.unlink(missing_ok=True)
-        site.manage("seed_demo", output=unfinished)
-        unfinished.rename(cast)
-        progress.say("demo data ready")
+        _seed(site, cast)
     children = _start_portal(stack, site)
     progress.say(f"ready at http://localhost:{port}")
     print(f"\n{cast.read_text(encoding='utf-8').strip() if cast.exists() else 'This database was not seeded here.'}\n")
     print("Ctrl-C stops everything.", flush=True)
     return [*parts.children, *children]
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a start left that ended before its data was complete: half a story is worse than none."""
+    postgres.remove_data(folder)
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != LOCK:
+            left.unlink()
 
 
 def _environment(folder: Path, port: int, parts: services.Services) -> dict[str, str]:
@@ -203,6 +216,41 @@ def _is_empty(database_url: str) -> bool:
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         row = connection.execute("SELECT to_regclass('django_migrations') IS NULL").fetchone()
     return bool(row and row[0])
+
+
+def _seed(site: Site, cast: Path) -> None:
+    """Let the cast walk its versions through the portal, saying each step, and write who can sign in to `cast`.
+
+    The command prints its steps, an empty line, and the cast. Raises CannotStart when it fails.
+    """
+    site.progress.say("seeding: the cast walks its first versions through the portal")
+    cast.unlink(missing_ok=True)
+    unfinished = cast.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    child = site.start("seed_demo", output=unfinished)
+    try:
+        for line in itertools.takewhile(bool, _lines(child, unfinished)):
+            site.progress.say(f"  {line}")
+    except BaseException:
+        stop([child])
+        raise
+    finish(child)
+    steps, _, people = unfinished.read_text(encoding="utf-8").partition("\n\n")
+    unfinished.write_text(people or steps, encoding="utf-8")
+    unfinished.rename(cast)
+    site.progress.say("demo data ready")
+
+
+def _lines(child: Child, output: Path) -> Iterator[str]:
+    """Yield each line that a program writes, stripped, as soon as it is whole, until the program ends."""
+    with output.open(encoding="utf-8") as stream:
+        rest, running = "", True
+        while running:
+            running = child.running
+            *whole, rest = (rest + stream.read()).split("\n")
+            yield from (line.strip() for line in whole)
+            time.sleep(0.1)
 
 
 def _start_portal(stack: ExitStack, site: Site) -> list[Child]:

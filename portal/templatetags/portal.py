@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sized
 from datetime import UTC, date, datetime, time, timedelta
 
 from django import template
@@ -271,5 +271,5 @@ def describe_widget(field: BoundField) -> str:
 def times(count: object, words: str) -> str:
     """Return a count with its noun, such as `2|times:"blocker,blockers"`."""
     one, _, many = words.partition(",")
-    total = len(count) if isinstance(count, Iterable) and not isinstance(count, str) else count
+    total = len(count) if isinstance(count, Sized) and not isinstance(count, str) else count
     return f"{total} {one if total == 1 else many or one + 's'}"

@@ -139,7 +139,7 @@ class Version(Governed):
     identity_digest = models.CharField(max_length=64, blank=True, editable=False, db_index=True)
     registered_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", editable=False)
     registered_at = models.DateTimeField(auto_now_add=True)
-    frozen_at = models.DateTimeField(null=True, editable=False)
+    frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
     history = History()
 
     class Meta:

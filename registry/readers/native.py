@@ -130,7 +130,8 @@ def _schema_faults(package: Any) -> Iterator[Fault]:
             case jsonschema_rs.ValidationErrorKind.Required(property=name):
                 yield Fault(fields.below(at, name), "nothing", _description(schema, node["properties"][name]))
             case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
-                yield Fault(fields.below(at, names[0]), "a key", f"only the keys {', '.join(node['properties'])}")
+                only = f"only the keys {', '.join(node['properties'])}"
+                yield Fault(at or "document", f"the key {picture(names[0])}", only)
             case _:
                 yield Fault(at or "document", picture(error.instance), _description(schema, node))
 

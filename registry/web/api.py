@@ -16,7 +16,7 @@ router = Router(tags=["registry"])
 @router.post(
     "/registrations",
     auth=guard("register"),
-    response={200: present.Registration, 201: present.Registration, **NOES},
+    response={200: present.RegistrationAnswer, 201: present.RegistrationAnswer, **NOES},
     summary="Register a whole version with its evidence",
 )
 def register(request: HttpRequest, body: Registration) -> Status:
@@ -28,10 +28,10 @@ def register(request: HttpRequest, body: Registration) -> Status:
 @router.post(
     "/versions/{asset}/{number}/evidence",
     auth=guard("register"),
-    response={200: present.Document, **NOES},
+    response={200: present.DocumentAnswer, **NOES},
     summary="Attach one document to a version",
 )
-def attach(request: HttpRequest, asset: Slug, number: Semver, body: EvidencePart) -> present.Document:
+def attach(request: HttpRequest, asset: Slug, number: Semver, body: EvidencePart) -> present.DocumentAnswer:
     """Attach one document, its exact bytes in base64; the same bytes again return the document that is there."""
     version = find_version(request, asset, number)
     return present.document(evidence.attach_once(version, body, actor=caller(request)))

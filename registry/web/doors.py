@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -12,6 +12,7 @@ from ninja import Schema
 from pydantic import ConfigDict
 
 from governance.permissions import visible
+from portal.errors import Fault, Invalid, Reason
 from portal.http import Bearer
 from registry import tokens
 from registry.models import User, Version
@@ -23,7 +24,7 @@ class Part(Schema):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
-class Reason(Schema):
+class ReasonAnswer(Schema):
     """One reason for a no: the rule, what was seen, what would make it a yes, and the page where that is done."""
 
     rule: str
@@ -37,11 +38,11 @@ class Refusal(Schema):
 
     error: str
     says: str
-    reasons: list[Reason]
+    reasons: list[ReasonAnswer]
     details: dict[str, str] = {}
 
 
-class Fault(Schema):
+class FaultAnswer(Schema):
     """One thing wrong with an input: the field, what was seen there, what is expected."""
 
     field: str
@@ -54,7 +55,7 @@ class Complaint(Schema):
 
     error: str
     says: str
-    faults: list[Fault]
+    faults: list[FaultAnswer]
 
 
 # Every door may answer one of these; OpenAPI shows them beside the yes.
@@ -90,6 +91,13 @@ def find_version(request: HttpRequest, asset: str, number: str) -> Version:
     return found
 
 
+def body_of(request: HttpRequest) -> bytes:
+    """Return the body, whose size the middleware bounds by its announced length. Raises Invalid for none announced."""
+    if "Content-Length" not in request.headers and "Transfer-Encoding" in request.headers:
+        raise Invalid(Fault("body", "a body without a Content-Length", "a body that announces its length"))
+    return request.body
+
+
 def absolute(path: str) -> str:
     """Return the whole address of a page or a document of this portal."""
     return f"{settings.PORTAL_URL}{path}"
@@ -100,6 +108,6 @@ def prefixed(digest: str) -> str | None:
     return f"sha256:{digest}" if digest else None
 
 
-def reasons_of(found: Any) -> list[dict[str, str]]:
+def reasons_of(found: Iterable[Reason]) -> list[ReasonAnswer]:
     """Return reasons as the four strings that pages, API and command line print."""
-    return [reason.as_dict() for reason in found]
+    return [ReasonAnswer(**reason.as_dict()) for reason in found]

@@ -11,7 +11,7 @@ from registry.models import Evidence
 from registry.web.doors import absolute, prefixed
 
 
-class Document(Schema):
+class DocumentAnswer(Schema):
     """One attached document: what was understood, and the sha256 (hex) and size (bytes) of what is kept."""
 
     id: str
@@ -25,7 +25,7 @@ class Document(Schema):
     warnings: list[str]
 
 
-class Registration(Schema):
+class RegistrationAnswer(Schema):
     """The outcome of a registration. `missing` says what nomination would still ask for."""
 
     version: str
@@ -33,13 +33,13 @@ class Registration(Schema):
     state: str
     identity_digest: str | None
     url: str
-    evidence: list[Document]
+    evidence: list[DocumentAnswer]
     missing: list[str]
 
 
-def document(row: Evidence) -> Document:
+def document(row: Evidence) -> DocumentAnswer:
     """Return one attached document."""
-    return Document(
+    return DocumentAnswer(
         id=str(row.public_id),
         kind=row.kind,
         filename=row.filename,
@@ -52,10 +52,10 @@ def document(row: Evidence) -> Document:
     )
 
 
-def registration(outcome: Registered) -> Registration:
+def registration(outcome: Registered) -> RegistrationAnswer:
     """Return the outcome of a registration."""
     version = outcome.version
-    return Registration(
+    return RegistrationAnswer(
         version=version.label,
         created=outcome.created,
         state=version.state,

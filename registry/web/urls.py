@@ -1,6 +1,26 @@
-"""Addresses of the pages of registry."""
+"""Addresses of the pages about what exists."""
 
-from django.urls import URLPattern
+from __future__ import annotations
+
+from django.urls import path
+
+from registry.web import assets, downloads, pages, register
 
 app_name = "registry"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("catalogue/", pages.catalogue, name="catalogue"),
+    path("assets/<slug:slug>/", pages.asset, name="asset"),
+    path("assets/<slug:slug>/edit/", assets.change, name="asset-edit"),
+    path("register/", register.start, name="register"),
+    path("register/asset/", assets.register, name="asset-register"),
+    path("versions/<slug:slug>/<str:number>/", pages.version, name="version"),
+    path("versions/<slug:slug>/<str:number>/edit/", register.edit, name="version-edit"),
+    path("versions/<slug:slug>/<str:number>/edit/<slug:section>/", register.save, name="version-save"),
+    path("versions/<slug:slug>/<str:number>/components/", register.components, name="components"),
+    path("versions/<slug:slug>/<str:number>/datasets/", register.datasets, name="datasets"),
+    path("versions/<slug:slug>/<str:number>/evidence/", register.attach, name="attach"),
+    path("versions/<slug:slug>/<str:number>/composition.json", downloads.composition_manifest, name="composition"),
+    path("versions/<slug:slug>/<str:number>/<slug:tab>/", pages.version, name="version-tab"),
+    path("evidence/<uuid:public_id>/", downloads.document, name="evidence"),
+    path("schemas/evaluation-package-v1.json", downloads.evaluation_schema, name="evaluation-schema"),
+]

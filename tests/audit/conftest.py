@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: Ada who acts, teams that change, and a superuser who does not play by the rules."""
+"""What the tests of the ledger share: Ada who acts, teams that change, and a superuser who keeps no rules."""
 
 from __future__ import annotations
 

@@ -27,9 +27,10 @@ from audit.events import Event
 from portal.errors import Invalid, Refused
 
 TYPE = "application/vnd.in-toto+json"
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 PlainJson = st.recursive(
-    st.none() | st.booleans() | st.integers(-seal.MAX_INTEGER, seal.MAX_INTEGER) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers(-seal.MAX_INTEGER, seal.MAX_INTEGER) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
     max_leaves=20,
 )
 
@@ -57,11 +58,7 @@ def test_canonical_bytes_are_those_of_rfc_8785() -> None:
 
 @given(PlainJson)
 def test_canonical_bytes_say_what_the_value_says(value: Any) -> None:
-    try:
-        written = seal.canonical(value)
-    except Invalid as error:
-        assert "Unicode" in str(error)  # a lone surrogate
-        return
+    written = seal.canonical(value)
     assert json.loads(written) == value
     assert seal.canonical(json.loads(written)) == written
 

@@ -45,7 +45,7 @@ def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> N
     said = read_until(first, "Ctrl-C stops everything.")
     assert f"ready at http://localhost:{port}" in said
     assert "demo data ready" in said
-    with urllib.request.urlopen(f"http://localhost:{port}/healthz", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
         assert answer.status == 200
 
     second = start(folder, port)

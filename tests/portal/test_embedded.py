@@ -143,7 +143,7 @@ def test_the_broker_asks_for_a_password_and_keeps_nothing(runtime: Path, tmp_pat
     with broker.serve(runtime, tmp_path / "broker.log") as running:
         port = int(running.url.rpartition(":")[2].partition("/")[0])
         with pytest.raises(redis.AuthenticationError):
-            redis.Redis(port=port, retry=Retry(NoBackoff(), 0)).ping()
+            redis.Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0)).ping()
         client = redis.Redis.from_url(running.url)
         assert client.config_get("save", "appendonly") == {"save": "", "appendonly": "no"}
         client.close()

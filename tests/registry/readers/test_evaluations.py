@@ -96,7 +96,7 @@ def test_a_value_that_is_not_finite_is_refused(word: bytes) -> None:
         (package([metric("a\nb")]), "metrics[0].name: saw"),
         (package([metric(" ")]), "metrics[0].name: saw"),
         (package([metric(unit="u" * 41)]), "metrics[0].unit: saw"),
-        (package([metric(threshold=1)]), "metrics[0].threshold: saw a key, expected only the keys category, name"),
+        (package([metric(threshold=1)]), "metrics[0]: saw the key 'threshold', expected only the keys category, name"),
         (package(subject={"identity_digest": ARTIFACT.upper()}), "subject.identity_digest: saw"),
         (package(subject={}), "subject.identity_digest: saw nothing, expected a sha256 in 64 lower-case hex digits"),
         (package(author=""), "author: saw ''"),

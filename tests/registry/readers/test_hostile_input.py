@@ -31,7 +31,7 @@ from tests.registry.readers.samples import (
 KINDS = ("sbom", "provenance", "evaluation", "model-card", "licence-text", "other")
 LARGEST = Decimal(10) ** 12
 bounded = settings(
-    deadline=timedelta(seconds=2),
+    deadline=timedelta(seconds=10),
     max_examples=150,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -148,7 +148,8 @@ def test_a_sample_cut_off(kind: str, data: st.DataObject) -> None:
 
 def places(document: Any) -> list[tuple[Any, Any]]:
     """Return (holder, key) of every value in a JSON document."""
-    found, waiting = [], [document]
+    found: list[tuple[Any, Any]] = []
+    waiting = [document]
     while waiting:
         holder = waiting.pop()
         keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else []

@@ -1,17 +1,27 @@
-"""Severities, versions and ranges: what an OSV record says about one version of one package."""
+"""What an OSV record says: severities, versions, ranges and names. No database is needed to read one."""
 
 from __future__ import annotations
+
+import io
+import json
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packageurl import PackageURL
 
+from governance.advisories import archive
 from governance.advisories.ecosystems import Origin, find_ecosystem, find_origin, spell
 from governance.advisories.groups import name_group
+from governance.advisories.osv import read_record
 from governance.advisories.ranges import Answer, judge, order
 from governance.advisories.severity import rate, score_v3
-from governance.advisories.versions import _SCHEMES, parse
+from governance.advisories.versions import SCHEMES, parse
+from portal.errors import Invalid
 
 ALL = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
 
@@ -19,6 +29,12 @@ ALL = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}]
 def between(*events: tuple[str, str]) -> list[dict[str, object]]:
     """Return one range with these events."""
     return [{"type": "ECOSYSTEM", "events": [{name: version} for name, version in events]}]
+
+
+def osv(osv_id: str, **changes: Any) -> dict[str, Any]:
+    """Return a small OSV record about torch."""
+    affected = [{"package": {"ecosystem": "PyPI", "name": "torch"}, "ranges": ALL}]
+    return {"id": osv_id, "modified": "2026-11-01T10:00:00Z", "affected": affected, **changes}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +155,7 @@ def test_what_cannot_be_read_is_no_version(purl_type: str, text: str) -> None:
     assert parse(purl_type, text) is None
 
 
-@given(st.sampled_from(sorted(_SCHEMES)), st.text(max_size=40), st.text(max_size=40))
+@given(st.sampled_from(sorted(SCHEMES)), st.text(max_size=40), st.text(max_size=40))
 def test_no_text_breaks_the_comparison(purl_type: str, version: str, bound: str) -> None:
     events = between(("introduced", "0"), ("fixed", bound)) + between(("introduced", bound), ("last_affected", version))
     answer = judge(purl_type, version, [bound], events).answer
@@ -255,3 +271,63 @@ def test_a_group_is_named_by_its_cve_or_else_by_its_smallest_ghsa_or_else_by_an_
     assert name_group(["PYSEC-2023-1", "GHSA-bbbb", "CVE-2023-2000", "CVE-2023-1000"]) == "CVE-2023-1000"
     assert name_group(["PYSEC-2023-1", "GHSA-bbbb", "GHSA-aaaa"]) == "GHSA-aaaa"
     assert name_group(["PYSEC-2023-2", "OSV-2023-1"]) == "OSV-2023-1"
+
+
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        (osv(""), "id"),
+        (osv("GHSA-\x00"), "id"),
+        (osv("G" * 101), "id"),
+        (osv("GHSA-a", modified="2026-11-01T10:00:00"), "modified"),
+        (osv("GHSA-a", schema_version="2.0.0"), "schema_version"),
+        (osv("GHSA-a", aliases="CVE-2026-1"), "aliases"),
+        (osv("GHSA-a", affected=["torch"]), "affected"),
+        (osv("GHSA-a", affected=[{"package": {"ecosystem": "PyPI", "name": "\ud800"}}]), "affected[0].name"),
+        (osv("GHSA-a", affected=[{"package": {"ecosystem": "PyPI", "name": "a"}, "versions": [1]}]), "versions"),
+        (osv("GHSA-a", affected=[{"package": {"ecosystem": "PyPI", "name": "a"},
+                                  "ranges": [{"type": "ECOSYSTEM", "events": [{"fixed": "2"}]}]}]), "introduced"),
+        (b"[" * 100_000, "record"),
+        (b'{"id": NaN}', "record"),
+        (b"\xff\xfe", "record"),
+        (b"[]", "record"),
+    ],
+)  # fmt: skip
+def test_a_bad_record_is_rejected_by_the_name_of_its_field(record: dict[str, Any] | bytes, field: str) -> None:
+    raw = record if isinstance(record, bytes) else json.dumps(record).encode()
+
+    with pytest.raises(Invalid) as refusal:
+        read_record(raw)
+
+    assert field in str(refusal.value)
+
+
+KEYS = ["package", "ecosystem", "name", "ranges", "type", "events", "introduced", "versions", "score", "severity"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["0", "PyPI", "ECOSYSTEM"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(["id", "modified", "aliases", "affected", "severity", "database_specific", "upstream"]), JSON)
+def test_no_field_breaks_the_reader(field: str, value: Any) -> None:
+    with suppress(Invalid):
+        assert read_record(json.dumps(osv("GHSA-a", **{field: value})).encode()).id
+
+
+@given(place=st.integers(0, 400), change=st.binary(min_size=1, max_size=8))
+def test_no_damage_breaks_the_archive_reader(
+    tmp_path_factory: pytest.TempPathFactory, place: int, change: bytes
+) -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("one.json", b"{}" * 50)
+        made.writestr("two.json", b"[]")
+    body = bytearray(written.getvalue())
+    body[place : place + len(change)] = change
+    path: Path = tmp_path_factory.getbasetemp() / "damaged.zip"
+    path.write_bytes(body)
+
+    with suppress(Invalid), archive.opened(path) as opened:
+        assert all(member.fault or len(member.raw) <= archive.MAX_MEMBER for member in opened.members())

@@ -1,0 +1,125 @@
+"""Who gave which verdict for which role, on which dossier, and whether it counts or a later change has voided it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F, QuerySet
+
+from audit.reports.base import Column, Filters, Report, Row, key_of, narrowed
+from governance.models import Decision, Review
+from registry.models import Evidence
+
+
+class Approvals(Report):
+    """Every verdict that a person gave, approvals and all others."""
+
+    slug = "approvals"
+    title = "Approvals"
+    question = "Who approved what, and when?"
+    filters = ("asset", "environment", "since", "until")
+    columns = (
+        Column("Given", "time", brief=True),
+        Column("Reviewer", brief=True),
+        Column("Account"),
+        Column("Verdict", "word", brief=True),
+        Column("Role", brief=True),
+        Column("Version", "version", brief=True),
+        Column("Environment", brief=True),
+        Column("Counts", "word", brief=True),
+        Column("Note", brief=True),
+        Column("Proved who they are", "time"),
+        Column("Proved by"),
+        Column("Dossier digest", "digest"),
+        Column("Policy"),
+        Column("Submission"),
+        Column("Review"),
+        Column("Ledger entry", "entry", brief=True),
+    )
+
+    def select(self, filters: Filters, as_of: datetime) -> QuerySet[Review]:
+        """Return the verdicts given by then, newest first, without the whole dossiers they hold."""
+        rows = narrowed(
+            Review.objects.all(),
+            filters,
+            as_of,
+            at="given_at",
+            version="submission__version",
+            environment="submission__environment",
+        )
+        related = rows.select_related("reviewer", "submission__policy", "submission__version__asset")
+        seen = related.annotate(seen_evidence=F("dossier__evidence")).defer("dossier")
+        return seen.order_by("-given_at", "-pk")
+
+    def tell(self, found: Sequence[Review], as_of: datetime) -> Iterator[Row]:
+        """Yield a row for each verdict."""
+        decided = decided_dossiers(found, as_of)
+        attached = attached_evidence(found)
+        for review in found:
+            submission = review.submission
+            yield (
+                review.given_at,
+                str(review.reviewer),
+                review.reviewer.ledger_name,
+                review.verdict,
+                review.role,
+                submission.version.label,
+                submission.environment,
+                "counted" if counts(review, as_of, decided, attached) else "stale",
+                review.note,
+                review.authenticated_at,
+                review.authenticated_by,
+                review.dossier_digest,
+                str(submission.policy),
+                str(submission.public_id),
+                str(review.public_id),
+                key_of(review),
+            )
+
+    def say(self, row: Row) -> str:
+        """Return "Rhea answered approve for security on fraud-scorer@2.1.0 in production"."""
+        _, reviewer, _, verdict, role, version, environment, *_ = row
+        return f"{reviewer} answered {str(verdict).replace('_', ' ')} for {role} on {version} for {environment}"
+
+
+def decided_dossiers(found: Sequence[Review], as_of: datetime) -> dict[int, str]:
+    """Return the dossier digest that was decided on, for each submission that was decided by then."""
+    outcomes = Decision.objects.filter(
+        submission__in={review.submission_id for review in found},
+        verdict__in=("approved", "rejected"),
+        made_at__lte=as_of,
+    )
+    return {
+        submission: json.loads(bytes(payload))["predicate"]["dossier"]["sha256"]
+        for submission, payload in outcomes.values_list("submission", "payload")
+    }
+
+
+def attached_evidence(found: Sequence[Review]) -> dict[int, list[tuple[datetime, str, str]]]:
+    """Return (when, kind, sha256) of all evidence, for each version that was reviewed."""
+    versions = {review.submission.version_id for review in found}
+    attached: dict[int, list[tuple[datetime, str, str]]] = {version: [] for version in versions}
+    rows = Evidence.objects.filter(version__in=versions).order_by()
+    for version, *told in rows.values_list("version", "attached_at", "kind", "sha256"):
+        attached[version].append((told[0], told[1], told[2]))
+    return attached
+
+
+def counts(
+    review: Any, as_of: datetime, decided: dict[int, str], attached: dict[int, list[tuple[datetime, str, str]]]
+) -> bool:
+    """Return whether a verdict stood on the dossier that was decided on, or, before that, on the dossier of then.
+
+    A submitted version's content is frozen, so what can change its dossier is new evidence, while the policy calls
+    evidence material; a review that keeps no evidence was given under a policy that does not.
+    """
+    if review.submission_id in decided:
+        return bool(review.dossier_digest == decided[review.submission_id])
+    if review.seen_evidence is None:
+        return True
+    until = min(as_of, review.submission.closed_at or as_of)
+    now = {(kind, sha256) for at, kind, sha256 in attached[review.submission.version_id] if at <= until}
+    return now == {(each["kind"], each["sha256"]) for each in review.seen_evidence}

@@ -1,0 +1,37 @@
+"""Names of people for the opaque names under which the ledger knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db.models import Q
+
+from registry.models import User
+
+MOST_MATCHES = 50
+
+
+def names_of(ledger_names: Iterable[str]) -> dict[str, str]:
+    """Return the name to show for each ledger name, in one query; an unknown one is shown as it is."""
+    wanted = set(ledger_names)
+    known = User.objects.filter(ledger_id__in=filter(None, map(_identifier, wanted)))
+    shown = {user.ledger_name: str(user) for user in known} if wanted else {}
+    return {name: shown.get(name, name) for name in wanted}
+
+
+def ledger_names_like(text: str) -> list[str]:
+    """Return the ledger names of accounts that go by a name, user name or ledger name; at most 50."""
+    if _identifier(text):
+        return [text]
+    found = User.objects.filter(Q(username__icontains=text) | Q(name__icontains=text))[:MOST_MATCHES]
+    return [user.ledger_name for user in found]
+
+
+def _identifier(ledger_name: str) -> UUID | None:
+    """Return the account's identifier in `person:<uuid>`, or None."""
+    _, colon, rest = ledger_name.partition(":")
+    try:
+        return UUID(rest) if colon else None
+    except ValueError:
+        return None

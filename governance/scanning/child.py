@@ -1,0 +1,85 @@
+"""The child process of a scan: takes an open file, shuts every door behind itself, prints one report as JSON.
+
+Run as `python -m governance.scanning.child DESCRIPTOR NAME LIMITS`. The parent's side is isolation.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+from governance.scanning.allowlist import read_allowlist
+from governance.scanning.engine import inspect, scan_handle
+from governance.scanning.limits import Budget, Limits
+from governance.scanning.scene import Scene
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+FORBIDDEN = frozenset(
+    "pickle.find_class os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn os.startfile subprocess.Popen pty.spawn "
+    "socket.connect socket.bind socket.sendto socket.getaddrinfo code.__new__ ctypes.dlopen webbrowser.open".split()
+)
+
+
+def set_limits(limits: Limits) -> list[str]:
+    """Bound memory, processor time, written files and core dumps; return the names of the bounds that hold."""
+    bounds = (
+        ("memory", resource.RLIMIT_AS, limits.address_bytes),
+        ("cpu", resource.RLIMIT_CPU, limits.cpu_seconds),
+        ("no-writing", resource.RLIMIT_FSIZE, 0),
+        ("no-core", resource.RLIMIT_CORE, 0),
+    )
+    held = []
+    for name, kind, most in bounds:
+        _, hard = resource.getrlimit(kind)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
+        held.append(name)
+    return held
+
+
+def leave_network() -> list[str]:
+    """Move into an empty network of its own where the kernel permits it; return what was achieved."""
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if library.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0 or library.unshare(CLONE_NEWNET) == 0:
+            return ["no-network"]
+    except (OSError, AttributeError):
+        return []
+    return []
+
+
+def forbid_running() -> list[str]:
+    """Make the interpreter itself refuse to unpickle, start programs or use sockets from now on (PEP 578)."""
+    # sys.addaudithook cannot be undone, which is the point of using it.
+    sys.addaudithook(_refuse)
+    return ["no-running"]
+
+
+def _refuse(event: str, args: tuple[object, ...]) -> None:
+    """Stop at an event that no reading of bytes needs."""
+    if event in FORBIDDEN:
+        raise PermissionError(f"A scan must not do this: {event}")
+
+
+def main(arguments: list[str]) -> int:
+    """Scan the open file whose descriptor is given and print the report; return the exit status."""
+    descriptor, name, text = arguments
+    limits = Limits(**json.loads(text))
+    steps: tuple[Callable[[], list[str]], ...] = (lambda: set_limits(limits), leave_network, forbid_running)
+    isolation = [part for step in steps for part in step()]
+    scene = Scene(limits, Budget(limits), read_allowlist(), inspect)
+    with open(int(descriptor), "rb", buffering=0) as handle:
+        report = scan_handle(handle, name, scene)
+    print(json.dumps(report.as_dict() | {"isolation": isolation}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,190 @@
+"""Scans one file: hash, identify, read, second opinion, report. The only module that knows every reader."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from governance.scanning import (
+    archives,
+    compressed,
+    formats,
+    gguf,
+    numpys,
+    onnx,
+    pickles,
+    safetensors,
+    second_engine,
+    tars,
+    texts,
+    torches,
+    zips,
+)
+from governance.scanning.allowlist import AllowList, read_allowlist
+from governance.scanning.limits import Budget, Limits, Unreadable
+from governance.scanning.reading import Joined, Window
+from governance.scanning.report import Finding, Report, Verdict, worst
+from governance.scanning.scene import Piece, Scene
+
+NAME = "countersign"
+VERSION = "1"
+IN_MEMORY = 32 << 20
+HASH_CHUNK = 1 << 20
+
+
+def _refuse_executable(piece: Piece, scene: Scene) -> None:
+    """Refuse machine code."""
+    scene.reject(piece, "executable", "This is a program, not a model.")
+
+
+def _fail_opaque(piece: Piece, scene: Scene) -> None:
+    """Fail containers that are not opened here."""
+    raise Unreadable("unsupported", "This container cannot be opened by the scanner, so its content is unknown.")
+
+
+def _hold_hdf5(piece: Piece, scene: Scene) -> None:
+    """Hold HDF5 files, which may carry a Keras model with code."""
+    scene.hold(piece, "unread-format", "HDF5 files are not read yet; a Keras model inside may carry code.")
+
+
+READERS: dict[str, Callable[[Piece, Scene], str | None]] = {
+    "pickle": pickles.read,
+    "torch-legacy": torches.read_legacy,
+    "zip": archives.read,
+    "npy": numpys.read,
+    "safetensors": safetensors.read,
+    "onnx": onnx.read,
+    "gguf": gguf.read,
+    "tar": tars.read,
+    "text": texts.read,
+    "hdf5": _hold_hdf5,
+    "executable": _refuse_executable,
+}
+READERS |= {method: partial(compressed.read, method=method) for method in formats.COMPRESSED}
+READERS |= dict.fromkeys(formats.OPAQUE, _fail_opaque)
+
+
+def inspect(piece: Piece, scene: Scene) -> str:
+    """Judge one piece, the file itself or something inside it, and return its format. Findings go to the scene."""
+    return scene.attempt(piece, _inspect) or "unknown"
+
+
+def _inspect(piece: Piece, scene: Scene) -> str:
+    """Identify a piece, read it, and compare its name and its end with what it is."""
+    found = formats.identify(piece, scene)
+    reader = READERS.get(found)
+    if reader is None:
+        scene.hold(piece, "unknown-content", "The content is of no format that the scanner knows.")
+        return found
+    refined = scene.attempt(piece, reader) or found
+    formats.check_extension(piece, refined, scene)
+    if found != "zip" and zips.has_directory(piece.window):
+        scene.reject(piece, "polyglot", f"The {found} file can also be opened as a zip.")
+    return refined
+
+
+def engines() -> dict[str, str]:
+    """Return the engines that judge files, with their versions; a change of either asks for a new scan."""
+    return {NAME: VERSION, second_engine.NAME: second_engine.version()}
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Return sha256 in hexadecimal and size in bytes of a file, read once in bounded pieces. Raises OSError."""
+    with path.open("rb", buffering=0) as handle:
+        return _hash(handle)
+
+
+def scan(
+    path: Path, *, name: str | None = None, limits: Limits | None = None, allowlist: AllowList | None = None
+) -> Report:
+    """Judge one file by reading its bytes; `name` replaces the path's name where files are stored by digest.
+
+    Never loads, imports or runs anything from the file, and never raises for what is in it.
+    """
+    limits, allowlist = limits or Limits(), allowlist or read_allowlist()
+    scene = Scene(limits, Budget(limits), allowlist, inspect)
+    piece_name = path.name if name is None else name
+    try:
+        # Without O_NONBLOCK a named pipe would keep the scanner waiting for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        says = f"The file cannot be opened: {error.strerror}."
+        return make_report(scene, "unknown", extra=Finding("unopened", says, "", Verdict.ERROR))
+    with open(descriptor, "rb", buffering=0) as handle:
+        return scan_handle(handle, piece_name, scene)
+
+
+def scan_handle(handle: io.FileIO, name: str, scene: Scene) -> Report:
+    """Judge an open file. Small ones are read into memory once; of large ones only what decides is read twice."""
+    before = os.fstat(handle.fileno())
+    if not stat.S_ISREG(before.st_mode):
+        return make_report(scene, "unknown", extra=Finding("not-a-file", "This is not a file.", "", Verdict.ERROR))
+    if before.st_size > scene.limits.file_bytes:
+        says = f"The file has {before.st_size:,} bytes; {scene.limits.file_bytes:,} is the most."
+        return make_report(scene, "unknown", extra=Finding("too-large", says, "", Verdict.ERROR), size=before.st_size)
+    try:
+        source, digest = _take_in(handle, before.st_size, scene)
+    except Unreadable as problem:
+        return make_report(scene, "unknown", extra=Finding(problem.code, problem.says, "", Verdict.ERROR))
+    window = Window(source, 0, before.st_size, scene.budget)
+    found = inspect(Piece(window, name), scene)
+    containers = [(name, Joined((window,)))] if found in {"zip", "torch", "torchscript", "npz"} else []
+    if scene.pickles or containers:
+        for finding in second_engine.examine(scene.pickles, containers):
+            scene.note(finding)
+    after = os.fstat(handle.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        scene.note(Finding("changed", "The file changed while it was read.", "", Verdict.ERROR))
+    return make_report(scene, found, digest=digest, size=before.st_size)
+
+
+def make_report(scene: Scene, found: str, *, digest: str = "", size: int = 0, extra: Finding | None = None) -> Report:
+    """Return the report of a scene; without findings worse than a remark the verdict is `pass`."""
+    if extra is not None:
+        scene.note(extra)
+    findings = tuple(scene.findings)
+    return Report(
+        verdict=worst(findings),
+        format=found,
+        reasons=findings,
+        engines=engines(),
+        allowlist_digest=scene.allowlist.digest,
+        sha256=digest,
+        size=size,
+        bytes_read=scene.budget.bytes_read,
+        seconds=round(scene.budget.seconds(), 4),
+    )
+
+
+def _take_in(handle: io.FileIO, size: int, scene: Scene) -> tuple[BinaryIO, str]:
+    """Return something seekable to read from and the sha256 of exactly those bytes."""
+    if size <= IN_MEMORY:
+        data = handle.readall()
+        scene.budget.bytes_read += len(data)
+        if len(data) != size:
+            raise Unreadable("changed", "The file changed while it was read.")
+        return io.BytesIO(data), hashlib.sha256(data).hexdigest()
+    digest, count = _hash(handle, scene.budget)
+    if count != size:
+        raise Unreadable("changed", "The file changed while it was read.")
+    return handle, digest  # type: ignore[return-value]
+
+
+def _hash(handle: io.FileIO, budget: Budget | None = None) -> tuple[str, int]:
+    """Return sha256 and count of the bytes from the handle's position on."""
+    digest, count = hashlib.sha256(), 0
+    buffer = bytearray(HASH_CHUNK)
+    view = memoryview(buffer)
+    while got := handle.readinto(buffer):
+        digest.update(view[:got])
+        count += got
+        if budget is not None:
+            budget.bytes_read += got
+            budget.check_clock()
+    return digest.hexdigest(), count

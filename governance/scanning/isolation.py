@@ -1,0 +1,136 @@
+"""Runs a scan in a child process with limits and turns whatever happens to it into a report. Never passes on a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from governance.scanning.allowlist import read_allowlist
+from governance.scanning.engine import inspect, make_report
+from governance.scanning.limits import Budget, Limits
+from governance.scanning.report import Finding, Report, Verdict
+from governance.scanning.scene import Scene
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GRACE_SECONDS = 5.0
+PASSED_ON = ("LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+SIGNALS = {
+    signal.SIGXCPU: ("too-slow", "It used up its processor time."),
+    signal.SIGKILL: ("child-died", "The scanning process was killed, most likely for its memory."),
+}
+
+
+class ChildFailed(Exception):
+    """The child gave no usable answer."""
+
+    def __init__(self, code: str, says: str) -> None:
+        super().__init__(says)
+        self.code = code
+        self.says = says
+
+
+def scan_in_child(path: Path, *, name: str | None = None, limits: Limits | None = None) -> Report:
+    """Judge one file in a process without network, with bounded memory, processor and wall time.
+
+    `name` replaces the path's name where files are stored by digest. Never raises for what is in the file: a time-out,
+    a crash and an unreadable answer are reports with the verdict `error`.
+    """
+    limits = limits or Limits()
+    try:
+        # Without O_NONBLOCK a named pipe would keep us waiting for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return _failure(limits, "unopened", f"The file cannot be opened: {error.strerror}.")
+    try:
+        return _ask_child(descriptor, path.name if name is None else name, limits)
+    except ChildFailed as problem:
+        return _failure(limits, problem.code, problem.says)
+    finally:
+        os.close(descriptor)
+
+
+def _ask_child(descriptor: int, name: str, limits: Limits) -> Report:
+    """Start a child on an open file and return its report. Raises ChildFailed."""
+    # A zero byte cannot be handed to a process, and no file system has one in a name.
+    arguments = [str(descriptor), name.replace("\0", "?"), json.dumps(asdict(limits))]
+    child = subprocess.Popen(
+        [sys.executable, "-s", "-m", "governance.scanning.child", *arguments],
+        cwd=ROOT,
+        env=_environment(),
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        answer = _read_answer(child, limits)
+    finally:
+        _end(child)
+    if child.returncode != 0:
+        known = SIGNALS.get(signal.Signals(-child.returncode)) if child.returncode < 0 else None
+        says = f"The scanning process stopped with status {child.returncode}."
+        raise ChildFailed(*(known or ("child-died", says)))
+    try:
+        return Report.from_dict(json.loads(answer))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ChildFailed("child-garbage", "The scanning process gave an answer that cannot be read.") from error
+
+
+def _read_answer(child: subprocess.Popen[bytes], limits: Limits) -> bytes:
+    """Return what the child prints until it ends, bounded in size and time. Raises ChildFailed."""
+    assert child.stdout is not None
+    deadline = time.monotonic() + limits.wall_seconds + GRACE_SECONDS
+    parts: list[bytes] = []
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise ChildFailed("too-slow", f"Reading it took longer than {limits.wall_seconds:g} seconds.")
+            part = os.read(child.stdout.fileno(), 1 << 16)
+            if not part:
+                break
+            size += len(part)
+            parts.append(part)
+            if size > limits.answer_bytes:
+                raise ChildFailed("child-garbage", "The scanning process gave an answer that is too long.")
+    try:
+        child.wait(timeout=max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        raise ChildFailed("too-slow", f"Reading it took longer than {limits.wall_seconds:g} seconds.") from error
+    return b"".join(parts)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Make sure that nothing of the child is left."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: nothing of ours that could be a secret or steer Python."""
+    kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    return kept | {
+        "PATH": os.defpath,
+        "LC_ALL": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+    }
+
+
+def _failure(limits: Limits, code: str, says: str) -> Report:
+    """Return the report of a scan that gave no answer."""
+    scene = Scene(limits, Budget(limits), read_allowlist(), inspect)
+    return make_report(scene, "unknown", extra=Finding(code, says, "", Verdict.ERROR))

@@ -1,0 +1,113 @@
+"""Doors that move a version: nominate, submit, promote, roll back, deprecate, retire."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_POST
+
+from governance import lifecycle, policy, promotions, submissions
+from governance.permissions import visible
+from governance.web.forms import DeprecateForm, ReasonForm, SubmitForm
+from portal.errors import Invalid, Refused
+from portal.http import show_errors, tell
+from registry.models import Version
+
+
+def find(request: HttpRequest, slug: str, number: str) -> tuple[Any, Version]:
+    """Return who asks and the version they may see, or 404."""
+    user: Any = request.user
+    rows = visible(user, Version.objects.select_related("asset__team", "asset__owner", "asset__backup_owner"))
+    return user, get_object_or_404(rows, asset__slug=slug, number=number)
+
+
+@require_POST
+def nominate(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Nominate a draft."""
+    user, version = find(request, slug, number)
+    version = submissions.nominate(version, actor=user)
+    says = f"{version.label} is nominated: its content is frozen and the baseline checks are being asked."
+    return tell(request, says, version.get_absolute_url() + "checks/")
+
+
+def submit(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Show the form to submit a version, or submit it."""
+    user, version = find(request, slug, number)
+    user.require("submission.open", version)
+    rules = policy.governing(version)
+    form = SubmitForm(request.POST or None, environments=rules.environments)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = submissions.submit(version, actor=user, **form.cleaned_data)
+            return tell(request, f"{made} is submitted.", made.get_absolute_url())
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    context = {"version": version, "form": form, "policy": rules, "title": f"Submit {version.label}"}
+    return render(request, "governance/submit.html", context, status=409 if form.errors else 200)
+
+
+@require_POST
+def promote(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Point an environment at a version."""
+    user, version = find(request, slug, number)
+    environment = request.POST.get("environment", "")
+    promotions.promote(version, environment, actor=user, reason=request.POST.get("reason", "")[:4000])
+    return tell(request, f"{environment.capitalize()} now points at {version.label}.", version.get_absolute_url())
+
+
+@require_POST
+def roll_back(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Point an environment back at what it served before."""
+    user, version = find(request, slug, number)
+    environment = request.POST.get("environment", "")
+    moved = promotions.roll_back(version.asset, environment, actor=user, reason=request.POST.get("reason", "")[:4000])
+    says = f"{environment.capitalize()} points at {moved.version.label} again."
+    return tell(request, says, moved.version.get_absolute_url())
+
+
+def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpResponse:
+    """Show the form of a move by hand, or make it."""
+    user, version = find(request, slug, number)
+    step = lifecycle.MOVES.get(move)
+    if step is None or not step.by_hand:
+        raise Http404(f"There is no move {move} that people make by hand.")
+    user.require(step.rule, version)
+    form = move_form(request, version, move)
+    if request.method == "POST" and form.is_valid():
+        try:
+            MAKERS[move](version, user, form.cleaned_data)
+            return tell(request, f"{version.label} is {step.target}.", version.get_absolute_url())
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    context = {"version": version, "form": form, "move": step, "title": f"{step.title} {version.label}"}
+    return render(request, "governance/move.html", context, status=409 if form.errors else 200)
+
+
+def move_form(request: HttpRequest, version: Version, move: str) -> ReasonForm:
+    """Return the form that a move asks for."""
+    if move == "deprecate":
+        others = Version.objects.filter(asset=version.asset).exclude(pk=version.pk).exclude(state="retired")
+        return DeprecateForm(request.POST or None, successors=others)
+    return ReasonForm(request.POST or None)
+
+
+def deprecate(version: Version, user: Any, typed: dict[str, Any]) -> None:
+    """Deprecate with what was typed; times are typed in UTC."""
+    lifecycle.deprecate(
+        version,
+        actor=user,
+        successor=typed["successor"],
+        sunset_at=typed["sunset_at"].astimezone(UTC),
+        reason=typed["reason"],
+    )
+
+
+def retire(version: Version, user: Any, typed: dict[str, Any]) -> None:
+    """Retire with what was typed."""
+    lifecycle.retire(version, actor=user, reason=typed["reason"])
+
+
+MAKERS = {"deprecate": deprecate, "retire": retire}

@@ -1,0 +1,154 @@
+"""What the templates of governance print: queue rows, posture bars, review sections. Formatting only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from governance import queries, reviews, submissions
+from governance.checks.verdicts import RuleVerdict, red
+from governance.models import Submission
+from portal.charts import Part, stacked_bar
+from portal.errors import Reason
+from registry import catalog
+from registry.models import User, Version
+from registry.models.assets import Risk, State
+
+STATE_TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
+RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "critical": "bad"}
+WORDS = {"approve": "approved", "request_changes": "requested changes", "reject": "rejected"}
+
+
+def queue_row(row: queries.QueueRow) -> dict[str, Any]:
+    """Return one row as the queue partial prints it."""
+    submission = row.submission
+    waits = f"waits for {', '.join(row.missing)}" if row.missing else "all roles have approved"
+    if row.involvement and row.my_roles:
+        waits = "you had a hand in it; " + waits
+    return {
+        "label": submission.version.label,
+        "url": submission.get_absolute_url(),
+        "sub": f"{submission.version.asset.get_kind_display()} · {waits}",
+        "environment": submission.environment,
+        "blockers": len(row.blockers),
+        "risk": submission.version.risk,
+        "since": submission.submitted_at,
+        "due": submission.due_at,
+        "changed": "changed" if row.has_changed else "",
+        "is_my_turn": row.is_my_turn,
+    }
+
+
+def queue_facets(rows: list[queries.QueueRow], chosen: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the filters of the queue, by what is in it."""
+    values: dict[str, set[str]] = {
+        "role": {each.role for row in rows for each in row.roles},
+        "environment": {row.submission.environment for row in rows},
+        "risk": {row.submission.version.risk for row in rows},
+    }
+    return [
+        {
+            "name": name,
+            "label": name.capitalize(),
+            "options": [
+                {"value": value, "label": value.capitalize(), "count": None, "selected": value == chosen[name]}
+                for value in sorted(found | ({chosen[name]} - {""}))
+            ],
+        }
+        for name, found in values.items()
+    ]
+
+
+def posture(versions: QuerySet[Version]) -> dict[str, Any]:
+    """Return the bars of versions by state and by risk."""
+    catalogue = reverse("registry:catalogue")
+    by_state, by_risk = catalog.counts(versions, "state"), catalog.counts(versions.exclude(state="retired"), "risk")
+    return {
+        "states": stacked_bar(
+            [
+                Part(label, by_state[value], STATE_TONES[value], f"{catalogue}?state={value}")
+                for value, label in State.choices
+                if by_state.get(value)
+            ]
+        ),
+        "risks": stacked_bar(
+            [
+                Part(label, by_risk[value], RISK_TONES[value], f"{catalogue}?risk={value}")
+                for value, label in [*Risk.choices, ("", "Not rated")]
+                if by_risk.get(value)
+            ]
+        ),
+        "total": sum(by_state.values()),
+    }
+
+
+def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
+    """Return each needed role with what it has answered on the present dossier, and what a change has voided."""
+    rows = []
+    given = list(submission.reviews.select_related("reviewer").order_by("pk"))
+    for role in reviews.required_roles(submission):
+        current = [review for review in given if review.role == role and review.dossier_digest == digest]
+        voided = [review for review in given if review.role == role and review.dossier_digest != digest]
+        if current:
+            last = current[-1]
+            rows.append({"role": role, "verdict": last.verdict, "by": str(last.reviewer), "at": last.given_at})
+        elif voided:
+            last = voided[-1]
+            rows.append({"role": role, "verdict": "voided", "by": str(last.reviewer), "at": last.given_at})
+        else:
+            rows.append({"role": role, "verdict": "waiting"})
+    return rows
+
+
+def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return whether the submission could be decided now, as the verdict partial prints it."""
+    blocking = red(found)
+    waived = [each for each in found if each.outcome == "waived"]
+    done = sum(each["verdict"] == "approve" for each in got)
+    passed = len(found) - len(blocking) - len(waived)
+    if not submission.is_open:
+        says = f"{submission.get_state_display()}"
+    elif blocking:
+        says = f"{len(blocking)} in the way"
+    else:
+        says = "Ready for approval"
+    return {
+        "environment": submission.environment,
+        "allow": submission.state == "approved" or (submission.is_open and not blocking),
+        "says": says,
+        "summary": f"{len(blocking)} blocking, {len(waived)} waived, {passed} passed · {done} of {len(got)} approvals",
+        "reasons": [each.as_reason(submission.version.get_absolute_url() + "checks/") for each in blocking]
+        if submission.is_open
+        else [],
+        "approvals": got,
+        "expires_at": submission.due_at if submission.is_open else None,
+    }
+
+
+def cannot(submission: Submission, user: User, my_roles: list[str], digest: str) -> list[Reason]:
+    """Return why this person cannot give a verdict now; empty when they can try."""
+    if not submission.is_open or timezone.now() >= submission.due_at:
+        return [Reason("state", f"The submission is {submission.get_state_display().lower()}.")]
+    if not my_roles:
+        return [Reason("seat", "You do not review for any of the roles that are needed here.")]
+    involved = reviews.involvement(submission, user)
+    if involved:
+        fix = "Somebody else with this role has to review."
+        return [Reason("independence", each, fix) for each in involved]
+    mine = submission.reviews.filter(reviewer=user, dossier_digest=digest).first()
+    if mine is not None:
+        return [Reason("answered", f"You {WORDS[mine.verdict]} for {mine.role} on this dossier already.")]
+    return []
+
+
+def voided(submission: Submission) -> list[dict[str, Any]]:
+    """Return each verdict that a change has voided, with what changed since it was given."""
+    now = submissions.current_picture(submission)
+    rows = []
+    for review in reviews.stale(submission):
+        changed = sorted(name for name, value in now.items() if review.dossier.get(name) != value)
+        rows.append({"review": review, "changed": changed, "verb": WORDS[review.verdict]})
+    return rows

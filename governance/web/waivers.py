@@ -1,0 +1,93 @@
+"""Doors to exceptions: what is being tolerated today, a request, and the second person's answer."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+
+from governance import policy, queries, waivers
+from governance.checks import runner
+from governance.models import Policy, Waiver
+from governance.permissions import may, visible
+from governance.web.forms import AnswerForm, WaiverForm
+from governance.web.moves import find
+from portal.errors import Invalid, Refused
+from portal.http import paginate, show_errors, tell
+
+
+def waiver_list(request: HttpRequest) -> HttpResponse:
+    """Show what is being tolerated today, what waits for an answer, and everything that ever was."""
+    user: Any = request.user
+    rows = visible(user, Waiver.objects.all(), asset="version__asset").select_related(
+        "version__asset", "requested_by", "decided_by"
+    )
+    seen = set(rows.values_list("pk", flat=True))
+    context = {
+        "tolerated": [waiver for waiver in waivers.tolerated() if waiver.pk in seen],
+        "waiting": queries.waiting_waivers(user),
+        "page": paginate(request, rows),
+    }
+    return render(request, "governance/waivers.html", context)
+
+
+def request_waiver(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Show the form to ask for an exception, or ask."""
+    user, version = find(request, slug, number)
+    user.require("waiver.request", version)
+    rules = policy.governing(version)
+    form = waiver_form(request, rules)
+    if request.method == "POST" and form.is_valid():
+        typed = {**form.cleaned_data, "expires_at": form.cleaned_data["expires_at"].astimezone(UTC)}
+        try:
+            made = waivers.request(version, actor=user, **typed)
+            return tell(request, f"The waiver of {made} is requested.", f"/waivers/{made.public_id}/")
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    context = {"version": version, "form": form, "policy": rules, "title": f"Request a waiver for {version.label}"}
+    return render(request, "governance/waiver_request.html", context, status=422 if form.errors else 200)
+
+
+def waiver_form(request: HttpRequest, rules: Policy) -> WaiverForm:
+    """Return the form with the rules that can be waived at all."""
+    waivable = [slug for slug in runner.slugs_of(rules) if not rules.is_critical(slug)]
+    names = ["baseline", *rules.environments]
+    return WaiverForm(request.POST or None, rules=waivable, environments=names)
+
+
+def waiver(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Show one waiver, or record the second person's answer."""
+    user: Any = request.user
+    rows = visible(user, Waiver.objects.all(), asset="version__asset").select_related(
+        "version__asset__team", "policy", "requested_by", "decided_by"
+    )
+    found = get_object_or_404(rows, public_id=public_id)
+    form = AnswerForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            answer(found, user, form.cleaned_data)
+            return tell(request, f"Your answer about {found} is recorded.", request.path)
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    roles = found.policy.content["waivers"]["roles"]
+    context = {
+        "waiver": found,
+        "form": form,
+        "in_force": found.is_in_force(timezone.now()),
+        "may_answer": may(user, "waiver.decide", found) and bool({s.role for s in user.seats.all()} & set(roles)),
+        "roles": roles,
+    }
+    return render(request, "governance/waiver.html", context, status=409 if form.errors else 200)
+
+
+def answer(found: Waiver, user: Any, typed: dict[str, Any]) -> None:
+    """Call the verb that the pressed button names."""
+    if typed["answer"] == "grant":
+        waivers.grant(found, actor=user, note=typed["note"])
+    elif typed["answer"] == "refuse":
+        waivers.refuse(found, actor=user, note=typed["note"])
+    else:
+        waivers.revoke(found, actor=user, reason=typed["note"])

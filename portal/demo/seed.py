@@ -1,0 +1,215 @@
+"""The demo's dozen versions: every kind, state and risk, each with a true history in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from audit import sealer, serving
+from governance import advisories, lifecycle, promotions, reviews, submissions, waivers
+from portal.demo import artifacts, documents
+from portal.demo.advisories import write_archive
+from portal.demo.cast import Cast, gather
+from portal.demo.walk import Walk
+from registry import drafts
+from registry.models import Version
+
+PASSWORD = "countersign-demo"  # noqa: S105 -- printed on purpose, for the demo only
+PROMPT = """You are a careful assistant of a bank's credit desk.
+Answer from the documents you are given. Say so when they do not hold the answer.
+Never promise a credit, never quote a rate that is not in the documents.
+"""
+PROMPT_2 = PROMPT + "Answer in the customer's language. Keep it under 120 words.\n"
+LLM_PARTS = {"torch": "2.7.1", "transformers": "4.57.1", "safetensors": "0.6.2", "tokenizers": "0.22.1"}
+OLD_PARTS = {"torch": "2.4.0", "transformers": "4.35.2", "safetensors": "0.4.1", "requests": "2.31.0"}
+PROMPT_PARTS = {"jinja2": "3.1.6"}
+
+
+def seed(tell: Callable[[str], object]) -> Cast:
+    """Make the cast and walk the versions, telling what was done; returns the cast with its tokens."""
+    walk = Walk(gather(password=PASSWORD))
+    walk.trust_builder()
+    archive = write_archive(Path(settings.VAR_DIR) / "osv-demo.zip")
+    advisories.import_zip(archive, ecosystem="PyPI", actor=walk.cast.alma)
+    tell("the cast is here, the policy is published, the builder's key is trusted")
+    for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving):
+        tell(chapter(walk))
+    sealer.seal_due()
+    return walk.cast
+
+
+def tell_scorer(walk: Walk) -> str:
+    """Walk fraud-scorer through every state of its life."""
+    first = walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1), release_notes="First release.")
+    walk.approved(first)
+    walk.promote(first)
+    second = walk.candidate(
+        "fraud-scorer", "1.1.0", artifacts.scorer(2), release_notes="Retrained on the second quarter."
+    )
+    walk.approved(second)
+    walk.promote(second)
+    better = {**documents.GOOD, "quality/accuracy": "0.947", "latency/p95_ms": "188"}
+    third = walk.candidate("fraud-scorer", "2.0.0", artifacts.scorer(3), metrics=better, risk="high")
+    walk.approved(third, "staging")
+    walk.approved(third)
+    walk.promote(third, "staging")
+    walk.promote(third)
+    sunset = timezone.now() + timedelta(days=45)
+    second.refresh_from_db()
+    lifecycle.deprecate(
+        second, actor=walk.cast.ada, successor=third, sunset_at=sunset, reason="2.0.0 is better on every metric."
+    )
+    first.refresh_from_db()
+    lifecycle.retire(first, actor=walk.cast.ada, reason="Replaced by 1.1.0; no consumer is left.")
+    best = {**documents.GOOD, "quality/accuracy": "0.951", "latency/p95_ms": "203"}
+    fourth = walk.candidate("fraud-scorer", "2.1.0", artifacts.scorer(4), metrics=best, risk="high")
+    submission = walk.submit(fourth, "production", note="Catches card testing earlier; the shadow run is attached.")
+    walk.approve(submission, "platform")
+    drafts.start_draft(fourth.asset, "2.2.0", actor=walk.cast.ada, copy_from=fourth)
+    return "fraud-scorer: retired, deprecated, in production, in review, draft"
+
+
+def tell_embedder(walk: Walk) -> str:
+    """Walk an ONNX model to staging, and another one as far as its missing SBOM lets it."""
+    first = walk.candidate("churn-embedder", "1.0.0", artifacts.embedder(1), suffix="onnx", risk="low")
+    walk.approved(first, "staging")
+    walk.promote(first, "staging")
+    walk.candidate("churn-embedder", "1.1.0", artifacts.embedder(2), suffix="onnx", risk="low", without=("sbom",))
+    return "churn-embedder: in staging, and a nominated draft without an SBOM"
+
+
+def tell_assistant(walk: Walk) -> str:
+    """Walk a language model, its adapter, its prompts and the bundle that deploys them together."""
+    team = {"team": "assistants", "owner": "carl", "authors": ["carl@example.com"]}
+    uses = {"allowed_uses": "Answering questions of credit desk staff from given documents."}
+    llm = {"suffix": "safetensors", "parts": LLM_PARTS, **team, **uses}
+    base = walk.candidate("credit-llm", "1.0.0", artifacts.language_model(11), **llm)
+    walk.approved(base)
+    walk.promote(base)
+    adapter = walk.candidate(
+        "credit-lora",
+        "0.3.0",
+        artifacts.lora(12),
+        kind="adapter",
+        finetune_method="lora",
+        components=[{"role": "base", "version": base.label}],
+        metrics={**documents.GOOD, "jailbreak/attack_success_rate": "0.072"},
+        **llm,
+    )
+    ask_waiver(walk, adapter)
+    words = {"kind": "prompt", "suffix": "txt", "finetune_method": "prompt", "parts": PROMPT_PARTS, **team, **uses}
+    prompt = walk.candidate("credit-prompt", "3.0.0", artifacts.prompt(PROMPT), risk="low", **words)
+    walk.approved(prompt)
+    walk.promote(prompt)
+    newer = walk.candidate("credit-prompt", "3.1.0", artifacts.prompt(PROMPT_2), risk="low", **words)
+    submission = walk.submit(newer, "production", note="Answers in the customer's language.")
+    reviews.request_changes(
+        submission,
+        actor=walk.cast.dana,
+        role="product",
+        note="Please show the evaluation in German and Polish too.",
+        proof=walk.proof(),
+    )
+    tell_bundle(walk, base, adapter, prompt, {**team, **uses})
+    return "credit-assistant: base model, adapter, prompts and their bundle"
+
+
+def ask_waiver(walk: Walk, adapter: Version) -> None:
+    """Ask for two exceptions, and grant one: a jailbreak rate above the threshold, in staging only."""
+    asked = {
+        "actor": walk.cast.carl,
+        "reason": "The red-team set counts refusals in German as attacks; the fixed set is due next week.",
+        "compensating_control": "Staging is reachable for the team only, and every answer is logged.",
+        "expires_at": timezone.now() + timedelta(days=21),
+    }
+    granted = waivers.request(adapter, rule="evaluations", environment="staging", **asked)
+    waivers.grant(granted, actor=walk.cast.rhea, note="For staging only, until the fixed set is there.")
+    walk.approved(adapter, "staging")
+    waivers.request(adapter, rule="evaluations", environment="production", **asked)
+
+
+def tell_bundle(walk: Walk, base: Version, adapter: Version, prompt: Version, changes: dict[str, Any]) -> None:
+    """Compose the bundle, submit it, and let new evidence void an approval."""
+    bundle = walk.candidate(
+        "credit-assistant",
+        "1.0.0",
+        None,
+        kind="bundle",
+        components=[
+            {"role": "member", "version": base.label},
+            {"role": "adapter", "version": adapter.label},
+            {"role": "prompt", "version": prompt.label},
+        ],
+        parts=LLM_PARTS,
+        risk="critical",
+        **changes,
+    )
+    submission = walk.submit(bundle, "production", note="First bundle of the credit assistant.")
+    walk.approve(submission, "platform", "security")
+    walk.attach_all(
+        bundle, without=("sbom", "provenance", "model-card"), metrics={**documents.GOOD, "latency/p95_ms": "341"}
+    )
+    walk.work()
+
+
+def tell_router(walk: Walk) -> str:
+    """Walk a model with a critical finding into a rejection, and another one into the scanner."""
+    team = {"team": "assistants", "owner": "carl", "authors": ["carl@example.com"]}
+    old = walk.candidate(
+        "support-router",
+        "0.9.0",
+        artifacts.language_model(21),
+        suffix="safetensors",
+        parts=OLD_PARTS,
+        risk="critical",
+        **team,
+    )
+    submission = walk.submit(old, "production", note="We need this before the season.")
+    reviews.reject(
+        submission,
+        actor=walk.cast.rhea,
+        role="security",
+        seen=submissions.current_digest(submission),
+        note="torch 2.4.0 runs code when it loads weights. Build with 2.6.0 or newer.",
+        proof=walk.proof(),
+    )
+    walk.candidate("ticket-tagger", "0.1.0", artifacts.harmful_pickle(), suffix="pkl", risk="high", **team)
+    walk.work()
+    return "support-router: rejected for a critical finding; ticket-tagger: stopped by the scanner"
+
+
+def tell_serving(walk: Walk) -> str:
+    """Let two consumers in, and report a day of serving windows with one digest that nobody registered."""
+    served = Version.objects.get(asset__slug="fraud-scorer", number="2.0.0")
+    older = Version.objects.get(asset__slug="fraud-scorer", number="1.1.0")
+    otto = walk.cast.otto
+    otto.token_scopes = frozenset({"gate", "serving", "promote", "read"})  # type: ignore[attr-defined]
+    for consumer in ("billing", "card-desk"):
+        promotions.ask_gate(f"sha256:{served.identity_digest}", "production", consumer, actor=otto)
+    day = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    windows = []
+    for hour in range(24):
+        version = older if hour < 9 else served
+        for customer in ("acme-bank", "northwind", "globex"):
+            windows.append(window(day + timedelta(hours=hour), customer, version.identity_digest, 900 + 37 * hour))
+    windows.append(window(day + timedelta(hours=3), "initech", "f0" * 32, 12))
+    serving.report(actor=otto, source="gateway-eu-1", batch_id=f"{day:%Y-%m-%d}", windows=windows)
+    return "serving: a day of windows for four customers"
+
+
+def window(start: Any, customer: str, digest: str, requests: int) -> dict[str, Any]:
+    """Return one serving window of an hour."""
+    return {
+        "deployment": "fraud-eu",
+        "customer": customer,
+        "digest": digest,
+        "environment": "production",
+        "start": start.isoformat(),
+        "end": (start + timedelta(hours=1)).isoformat(),
+        "requests": requests,
+    }

@@ -1,0 +1,64 @@
+"""What the draft form's template prints: sections, meter, lists. Formatting only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry import completeness
+from registry.models import Version
+from registry.web.forms import SECTIONS, ComponentForm, DatasetForm, DraftForm
+
+EXTRA = {"components": "Components", "datasets": "Data sets"}
+
+
+def draft(
+    version: Version,
+    *,
+    bound: DraftForm | None = None,
+    component_form: ComponentForm | None = None,
+    dataset_form: DatasetForm | None = None,
+) -> dict[str, Any]:
+    """Return everything the draft page needs."""
+    found = completeness.measure(version)
+    faulty = [fault.field for fault in found.faults]
+    sections = []
+    for name, (title, fields) in SECTIONS.items():
+        form = bound if bound is not None and bound.prefix == name else DraftForm(instance=version, section=name)
+        missing = sum(field in faulty for field in fields)
+        rows = [{"field": form[field], "origin": origin_word(version, field)} for field in form.fields]
+        sections.append(
+            {"id": name, "label": title, "form": form, "rows": rows, "missing": missing, "done": not missing}
+        )
+    extra = [
+        {"id": name, "label": title, "missing": int(name in faulty), "done": name not in faulty}
+        for name, title in EXTRA.items()
+    ]
+    return {
+        "version": version,
+        "asset": version.asset,
+        "sections": sections,
+        "nav": [*sections, *extra],
+        "meter": {"value": found.filled, "max": found.total, "missing": [label_of(name) for name in faulty]},
+        "is_complete": found.is_complete,
+        "components": version.components.select_related("part__asset"),
+        "dataset_uses": version.dataset_uses.select_related("dataset"),
+        "component_form": component_form or ComponentForm(),
+        "dataset_form": dataset_form or DatasetForm(),
+    }
+
+
+def section_of(context: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return one section of a draft page."""
+    found: dict[str, Any] = next(section for section in context["sections"] if section["id"] == name)
+    return found
+
+
+def origin_word(version: Version, field: str) -> str:
+    """Return where a field's value came from, in a word for the chip."""
+    return str(version.origins.get(field, "")).partition(":")[0]
+
+
+def label_of(field: str) -> str:
+    """Return a field's name as people read it."""
+    names = {row.name: str(row.verbose_name) for row in Version._meta.get_fields() if hasattr(row, "verbose_name")}
+    return names.get(field, field.replace("_", " "))

@@ -1,0 +1,97 @@
+"""The commands of the ledger: plain sentences and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from audit import notes
+from audit.models import Checkpoint, Entry
+from audit.sealer import seal_due
+from tests.audit.conftest import unguarded
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> tuple[str, str]:
+    """Run the command and return what it printed."""
+    out, err = StringIO(), StringIO()
+    call_command("verify_ledger", *arguments, stdout=out, stderr=err, no_color=True)
+    return out.getvalue(), err.getvalue()
+
+
+def test_a_sound_ledger_is_called_sound(say: Callable[..., Entry]) -> None:
+    say(3)
+    seal_due()
+    out, err = run()
+    assert "3 entries (0 wait to be sealed), 3 leaves, 1 checkpoints" in out
+    assert "Without --checkpoint" in out
+    assert out.endswith("The ledger verifies.\n")
+    assert err == ""
+
+
+def test_a_checkpoint_is_written_and_compared_with_later(say: Callable[..., Entry], tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    say(3)
+    seal_due()
+    run("--export-checkpoint", str(kept))
+    assert notes.parse_checkpoint(kept.read_text()).size == 3
+    say(3)
+    seal_due()
+    out, _ = run("--checkpoint", str(kept))
+    assert "Without --checkpoint" not in out
+
+
+def test_faults_are_printed_and_the_command_fails(say: Callable[..., Entry], tmp_path: Path) -> None:
+    kept, never = tmp_path / "kept.txt", tmp_path / "never.txt"
+    say(3)
+    seal_due()
+    kept.write_text(Checkpoint.objects.get().note)
+    with unguarded() as cursor:
+        for table in ("entry", "leaf", "checkpoint"):
+            cursor.execute(f"DELETE FROM audit_{table}")
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError, match="does not verify"):
+        call_command(
+            "verify_ledger", "--checkpoint", kept, "--export-checkpoint", never, stdout=out, stderr=err, no_color=True
+        )
+    assert (
+        "The ledger was cut off: the given checkpoint has 3 entries, the ledger now has 0 sealed ones."
+        in err.getvalue()
+    )
+    assert not never.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"prose", b"\xff\xfe", b"x" * 300_000])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "kept.txt").write_bytes(content)
+    with pytest.raises(CommandError, match=r"kept\.txt"):
+        run("--checkpoint", str(tmp_path / "kept.txt"))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"kept\.txt"):
+        run("--checkpoint", str(tmp_path / "kept.txt"))
+
+
+def test_there_is_no_checkpoint_before_the_first_entry(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="nothing was sealed"):
+        run("--export-checkpoint", str(tmp_path / "kept.txt"))
+
+
+def test_keys_are_created_and_the_public_ones_printed(settings: Settings, tmp_path: Path) -> None:
+    settings.KEYS_DIR = tmp_path / "keys"
+    printed = []
+    for _ in range(2):
+        out = StringIO()
+        call_command("ensure_keys", stdout=out)
+        printed.append(out.getvalue())
+    assert printed[0] == printed[1]
+    assert f"Ledger key: {settings.LEDGER_ORIGIN}+" in printed[0]
+    assert "-----BEGIN PUBLIC KEY-----" in printed[0]
+    assert "PRIVATE" not in printed[0]
