@@ -212,7 +212,7 @@ def expect_green(submission: Submission) -> None:
         where = submission.get_absolute_url()
         raise Refused(
             "rules_not_met",
-            f"{submission} cannot be approved while {len(blocking)} rules stand in the way.",
+            f"{submission} cannot be approved yet. Rules in the way: {', '.join(each.rule for each in blocking)}.",
             reasons=[verdict.as_reason(where) for verdict in blocking],
         )
 

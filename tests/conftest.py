@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import connections
 from django.test import TransactionTestCase
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.factories import Cast, Walk, make_walk
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REQUIRE_BROWSER = os.environ.get("COUNTERSIGN_REQUIRE_BROWSER", "") not in {"", "0"}
@@ -125,3 +128,22 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Hash passwords cheaply: ten members of the cast sign up in most tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def walk(db: None, tmp_path: Path, settings: Any) -> Walk:
+    """Return a walk with a fresh cast; artifacts live in the test's own folder."""
+    settings.ARTIFACT_ROOTS = [tmp_path / "artifacts"]
+    return make_walk(tmp_path)
+
+
+@pytest.fixture
+def cast(walk: Walk) -> Cast:
+    """Return everybody of the stories."""
+    return walk.cast

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from governance import advisories
-from portal.demo import artifacts
+from portal.demo import artifacts, documents
 from portal.demo.cast import Cast, gather
 from portal.demo.walk import Walk
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 -- the cast's password in tests
 
-__all__ = ["PASSWORD", "Cast", "Walk", "artifacts", "import_advisories", "make_walk", "osv"]
+__all__ = ["PASSWORD", "Cast", "Walk", "artifacts", "documents", "import_advisories", "make_walk", "osv"]
 
 
 def osv(identifier: str, package: str, *, fixed: str, severity: str = "CRITICAL", **more: Any) -> dict[str, Any]:

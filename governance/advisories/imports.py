@@ -182,6 +182,7 @@ def _write(fresh: list[Record], imported: AdvisoryImport, tally: _Tally) -> None
     """Replace the rows of some records."""
     replaced = AffectedPackage.objects.filter(advisory__in=[each.id for each in fresh])
     tally.touched.update(replaced.values_list("purl_type", "purl_name"))
+    tally.touched.update((each.purl_type, each.purl_name) for record in fresh for each in record.affected)
     replaced.delete()
     rows = [_advisory(each, imported) for each in fresh]
     fields = [each.name for each in Advisory._meta.concrete_fields if each.name != "id"]
@@ -228,11 +229,13 @@ def _expect_news(tally: _Tally, ecosystem: str) -> None:
 def _write_touched(imported: AdvisoryImport, tally: _Tally) -> None:
     """Write the packages of everything that belongs, or belonged, to a vulnerability that changed."""
     tally.groups |= groups.regroup()
-    tally.groups.update(imported.advisories.values_list("group", flat=True))
-    names = iter(tally.groups)
-    while batch := list(islice(names, BATCH)):
-        packages = AffectedPackage.objects.filter(advisory__group__in=batch)
-        tally.touched.update(packages.values_list("purl_type", "purl_name"))
+    present = imported.advisories.values("group")
+    siblings = AffectedPackage.objects.filter(advisory__group__in=present).exclude(advisory__source=imported)
+    tally.touched.update(siblings.values_list("purl_type", "purl_name").distinct())
+    former = iter(tally.groups.difference(imported.advisories.values_list("group", flat=True)))
+    while batch := list(islice(former, BATCH)):
+        left = AffectedPackage.objects.filter(advisory__group__in=batch)
+        tally.touched.update(left.values_list("purl_type", "purl_name").distinct())
     TouchedPackage.objects.bulk_create(
         [TouchedPackage(source=imported, purl_type=kind, purl_name=name) for kind, name in sorted(tally.touched)],
         batch_size=BATCH,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 
 from governance.scanning import keras, torches, zips
 from governance.scanning.limits import Unreadable
@@ -50,7 +51,6 @@ def _read_torch(piece: Piece, scene: Scene, members: Members, root: str) -> str:
         scene.hold(piece, "torchscript", "This is TorchScript: it holds program code that PyTorch runs.")
     for member, packed in members:
         name = member.name.removeprefix(root)
-        inner = scene.nested(piece, packed, member.name)
         storage = TORCH_STORAGE.fullmatch(name)
         content = zips.unpack(scene, member, packed, keep=storage is None)
         inner = scene.nested(piece, content, member.name)
@@ -59,16 +59,11 @@ def _read_torch(piece: Piece, scene: Scene, members: Members, root: str) -> str:
         if name in {"data.pkl", "constants.pkl"}:
             folder = name.removesuffix(".pkl") + "/"
             keys = frozenset(other.removeprefix(folder) for other in names if other.startswith(folder))
-            scene.attempt(inner, _pickle_reader(keys))
+            scene.attempt(inner, partial(torches.read_zip_pickle, keys=keys))
         elif not (TORCH_NOTES.fullmatch(name) and content.size <= LONGEST_NOTE):
             scene.hold(inner, "unexpected-member", f"PyTorch writes no member named {name[:120]!r}.")
             scene.inspect(inner, scene)
     return "torchscript" if script else "torch"
-
-
-def _pickle_reader(keys: frozenset[str]):  # type: ignore[no-untyped-def]
-    """Return a reader of the pickle in a PyTorch zip that knows its storages."""
-    return lambda piece, scene: torches.read_zip_pickle(piece, scene, keys)
 
 
 def _read_plain(piece: Piece, scene: Scene, members: Members) -> None:

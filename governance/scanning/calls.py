@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from governance.scanning.machine import Machine
 
 HANDED = {Kind.CALL, Kind.CLASS, Kind.CONSTANT}
-BASES = {("builtins", name) for name in "bool bytes complex dict float frozenset int list object set str tuple".split()}
+PLAIN = "bool bytes complex dict float frozenset int list object set str tuple"
+BASES = {("builtins", name) for name in PLAIN.split()}
 MOST_BYTES = 1 << 31
 
 

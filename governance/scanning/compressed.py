@@ -56,8 +56,8 @@ def expand(window: Window, scene: Scene, method: str) -> Window:
     total = 0
     machine = MAKERS[method]()
     streams = 1
-    for packed in window.chunks():
-        piece = b""
+    for chunk in window.chunks():
+        packed, piece = chunk, b""
         # A full piece means that the decompressor may still hold output for which it needs no more input.
         while packed or _has_more(machine) or len(piece) == CHUNK:
             if machine.eof and not packed:

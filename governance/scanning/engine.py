@@ -116,7 +116,7 @@ def scan(
     except OSError as error:
         says = f"The file cannot be opened: {error.strerror}."
         return make_report(scene, "unknown", extra=Finding("unopened", says, "", Verdict.ERROR))
-    with open(descriptor, "rb", buffering=0) as handle:
+    with io.FileIO(descriptor, "rb") as handle:
         return scan_handle(handle, piece_name, scene)
 
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from governance.scanning import onnx, pickles, safetensors
 from governance.scanning.limits import Unreadable
+from governance.scanning.machine import NEWEST_PROTOCOL
 from governance.scanning.reading import Window
 from governance.scanning.scene import Piece, Scene
 from governance.scanning.torches import MAGIC_PICKLE
@@ -37,15 +38,17 @@ MAGICS: tuple[tuple[bytes, str], ...] = (
 )
 OPAQUE = frozenset({"lz4", "zstandard", "7z", "rar"})
 COMPRESSED = frozenset({"zlib", "gzip", "bzip2", "xz"})
-PICKLES = frozenset(
-    ".pkl .pickle .pck .pcl .p .joblib .jbl .bin .pt .pth .ckpt .dat .data .model .sav .mdl .clf .est".split()
+PICKLE_NAMES = ".pkl .pickle .pck .pcl .p .joblib .jbl .bin .pt .pth .ckpt .dat .data .model .sav .mdl .clf .est"
+TORCH_NAMES = ".pt .pth .bin .ckpt .pkl .model .torch .tar .jit .pyt .th .t7 .mar"
+PROSE_NAMES = (
+    ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css .svg"
 )
-TORCH = frozenset(".pt .pth .bin .ckpt .pkl .model .torch .tar .jit .pyt .th .t7 .mar".split())
-TEXTS = frozenset(
-    ".txt .md .rst .json .jsonl .yaml .yml .jinja .jinja2 .j2 .prompt .tmpl .mustache .csv .tsv .toml .ini .cfg .conf .xml "
-    ".html .htm .css .vocab .merges .model .license .pmml .log .lst .names .labels .bpe .tokens .template .svg .pbtxt "
-    ".prototxt .params .sha256 .gitattributes .gitignore".split()
-)
+PROMPT_NAMES = ".prompt .jinja .jinja2 .j2 .tmpl .template .mustache"
+MODEL_TEXT_NAMES = ".vocab .merges .model .pmml .lst .names .labels .bpe .tokens .pbtxt .prototxt .params"
+REPOSITORY_NAMES = ".sha256 .gitattributes .gitignore"
+PICKLES = frozenset(PICKLE_NAMES.split())
+TORCH = frozenset(TORCH_NAMES.split())
+TEXTS = frozenset(f"{PROSE_NAMES} {PROMPT_NAMES} {MODEL_TEXT_NAMES} {REPOSITORY_NAMES}".split())
 EXTENSIONS: dict[str, frozenset[str]] = {
     "pickle": PICKLES,
     "joblib": PICKLES,
@@ -85,20 +88,18 @@ def identify(piece: Piece, scene: Scene) -> str:
     if window.size == 0:
         raise Unreadable("empty", "The file is empty.")
     head = window.head(HEAD)
-    for magic, found in MAGICS:
-        if head.startswith(magic):
-            return found
-    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-        return "torch-legacy" if head[2:].startswith(MAGIC_PICKLE) else "pickle"
-    if safetensors.looks_like(head, window.size):
-        return "safetensors"
-    if head[257:262] == b"ustar":
-        return "tar"
-    if _is_zlib(head):
-        return "zlib"
-    if _is_windows_program(head, window):
-        return "executable"
-    return _identify_unmarked(piece, scene)
+    found = next((known for magic, known in MAGICS if head.startswith(magic)), None)
+    if found is None and head[:1] == b"\x80" and len(head) > 1 and head[1] <= NEWEST_PROTOCOL:
+        found = "torch-legacy" if head[2:].startswith(MAGIC_PICKLE) else "pickle"
+    if found is None:
+        marks = {
+            "safetensors": safetensors.looks_like(head, window.size),
+            "tar": head[257:262] == b"ustar",
+            "zlib": _is_zlib(head),
+            "executable": _is_windows_program(head, window),
+        }
+        found = next((known for known, fits in marks.items() if fits), None)
+    return found or _identify_unmarked(piece, scene)
 
 
 def check_extension(piece: Piece, found: str, scene: Scene) -> None:
@@ -119,19 +120,17 @@ def check_extension(piece: Piece, found: str, scene: Scene) -> None:
 def _identify_unmarked(piece: Piece, scene: Scene) -> str:
     """Return the format of content that begins with no mark of its own."""
     window, suffix = piece.window, suffix_of(piece.name)
-    if pickles.looks_like_pickle(window, scene):
-        return "pickle"
-    if window.head(1) == b"\x08" and onnx.looks_like(window):
-        return "onnx"
-    if suffix in PICKLES and pickles.is_whole_pickle(window, scene):
-        return "pickle"
-    if _is_text(window):
-        return "text"
-    if suffix == ".safetensors":
-        return "safetensors"
-    if suffix in EXTENSIONS["text"] - PICKLES:
-        return "text"
-    return "unknown"
+    found = "unknown"
+    if pickles.looks_like_pickle(window, scene) or (suffix in PICKLES and pickles.is_whole_pickle(window, scene)):
+        found = "pickle"
+    elif window.head(1) == b"\x08" and onnx.looks_like(window):
+        found = "onnx"
+    # What is named like a text is read as one, so that the report says where it is not.
+    elif _is_text(window) or suffix in TEXTS - PICKLES:
+        found = "text"
+    elif suffix == ".safetensors":
+        found = "safetensors"
+    return found
 
 
 def _is_zlib(head: bytes) -> bool:

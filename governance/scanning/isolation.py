@@ -1,4 +1,4 @@
-"""Runs a scan in a child process with limits and turns whatever happens to it into a report. Never passes on a failure."""
+"""Runs a scan in a child process with limits and makes a report of whatever happens to it. A failure never passes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def _ask_child(descriptor: int, name: str, limits: Limits) -> Report:
     """Start a child on an open file and return its report. Raises ChildFailed."""
     # A zero byte cannot be handed to a process, and no file system has one in a name.
     arguments = [str(descriptor), name.replace("\0", "?"), json.dumps(asdict(limits))]
-    child = subprocess.Popen(
+    # Every part of the command is ours, except the name, which is an argument and never seen by a shell.
+    child = subprocess.Popen(  # noqa: S603
         [sys.executable, "-s", "-m", "governance.scanning.child", *arguments],
         cwd=ROOT,
         env=_environment(),
@@ -86,7 +87,8 @@ def _ask_child(descriptor: int, name: str, limits: Limits) -> Report:
 
 def _read_answer(child: subprocess.Popen[bytes], limits: Limits) -> bytes:
     """Return what the child prints until it ends, bounded in size and time. Raises ChildFailed."""
-    assert child.stdout is not None
+    if child.stdout is None:
+        raise ChildFailed("child-died", "The scanning process has no way to answer.")
     deadline = time.monotonic() + limits.wall_seconds + GRACE_SECONDS
     parts: list[bytes] = []
     size = 0

@@ -71,7 +71,7 @@ def _judge_object(piece: Piece, scene: Scene, value: dict[str, object]) -> None:
     name = str(value["class_name"])
     module, registered = value.get("module"), str(value.get("registered_name") or name)
     shown = f"{module}.{name}" if module else name
-    if name.split(">")[-1] in RUNS_CODE or "lambda" in name.lower():
+    if name.rsplit(">", 1)[-1] in RUNS_CODE or "lambda" in name.lower():
         scene.reject(piece, "keras-code", f"The model has {shown[:120]}, which carries code or loads it.")
     elif module == "builtins" and name in BUILT_INS:
         return

@@ -22,10 +22,10 @@ IDENTIFIERS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 NEWEST_PROTOCOL = 5
 LARGEST_INDEX = 1 << 26
 DEEPEST_MARK = 10_000
-PUSHED = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 "
-    "BYTEARRAY8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 FLOAT BINFLOAT".split()
-)
+NUMBERS = "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT"
+STRINGS = "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+TEXTS = "UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
+PUSHED = frozenset(f"{NUMBERS} {STRINGS} {TEXTS}".split())
 CONSTANTS: dict[str, Callable[[], Value]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -256,7 +256,9 @@ class Machine:
         if found is None:
             real = rename(module, name) if self.protocol < 3 else (module, name)
             found = Name(*real, self.scene.allowlist.judge(*real))
-            if self.scene.allowlist.judge(module, name) is Kind.DANGEROUS:
+            # A name that is dangerous in either Python is so here: what loads the file may map names or not.
+            both = ((module, name), rename(module, name))
+            if any(self.scene.allowlist.judge(*key) is Kind.DANGEROUS for key in both):
                 found.kind = Kind.DANGEROUS
             self.names[module, name] = found
             self.judge(found)

@@ -70,18 +70,21 @@ def read(piece: Piece, scene: Scene) -> None:
         elif item.number == FUNCTIONS:
             _walk_function(message, item, seen)
         elif item.number == TRAINING:
-            for part in message.fields(item.start, item.start + item.size):
-                if part.wire == BYTES and part.number in {1, 2}:
-                    _walk_graph(message, part, seen, 0)
+            for part in _children(message, item):
+                _walk_graph(message, part, seen, 0)
     for domain, operator in sorted(seen.operators - seen.functions):
-        if operator in PYTHON_OPERATORS:
-            scene.reject(piece, "python-operator", f"The operator {operator} runs Python code.")
-        elif domain not in DOMAINS:
-            scene.hold(
-                piece, "custom-operator", f"The operator {domain[:80]}.{operator[:80]} needs a library of its own."
-            )
+        _judge_operator(piece, scene, domain, operator)
     for location in sorted(seen.locations):
         _judge_location(piece, scene, location)
+
+
+def _judge_operator(piece: Piece, scene: Scene, domain: str, operator: str) -> None:
+    """Judge an operator that the model does not define itself."""
+    if operator in PYTHON_OPERATORS:
+        scene.reject(piece, "python-operator", f"The operator {operator} runs Python code.")
+    elif domain not in DOMAINS:
+        shown = f"{domain[:80]}.{operator[:80]}"
+        scene.hold(piece, "custom-operator", f"The operator {shown} needs a library of its own.")
 
 
 def _judge_location(piece: Piece, scene: Scene, location: str) -> None:

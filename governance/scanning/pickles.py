@@ -1,4 +1,4 @@
-"""Reads files that are one pickle: plain ones, joblib's with arrays in between, and the pickles inside other formats."""
+"""Reads files that are one pickle: plain ones, joblib's with arrays in between, and pickles inside other formats."""
 
 from __future__ import annotations
 

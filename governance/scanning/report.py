@@ -10,7 +10,7 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """The four answers, from harmless to worst. Only `pass` is green."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     HELD = "held"
     ERROR = "error"
     REJECTED = "rejected"

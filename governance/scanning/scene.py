@@ -1,4 +1,4 @@
-"""What the format readers share during one scan: limits, findings, and the way back to the dispatcher for nested pieces."""
+"""What the format readers share during one scan: limits, findings, and the way to the dispatcher for nested pieces."""
 
 from __future__ import annotations
 

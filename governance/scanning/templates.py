@@ -1,7 +1,7 @@
 """Reads Jinja templates without rendering them: chat templates, and prompts that hold template blocks.
 
-A template is harmless when it only prints and branches over plain data. What reaches for Python's internals is rejected;
-names that are put together at run time cannot be judged and are held. Known attack: CVE-2024-34359.
+A template is harmless when it only prints and branches over plain data. What reaches for Python's internals is
+rejected; names that are put together at run time cannot be judged and are held. Known attack: CVE-2024-34359.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ TOKEN = re.compile(
 )
 HIDDEN = re.compile(r"__[^\W_]|[^\W_]__|\\x5f|\\u005f|\\U0000005f|\\137|\\N\{", re.IGNORECASE)
 DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "request", "get_flashed_messages", "url_for"})
-INTERNALS = frozenset(
-    "mro subclasses func_globals f_globals f_builtins gi_frame gi_code cr_frame tb_frame popen import_module builtins".split()
-)
+FRAMES = "func_globals f_globals f_builtins gi_frame gi_code cr_frame tb_frame"
+INTERNALS = frozenset(f"mro subclasses popen import_module builtins {FRAMES}".split())
 PARTS = INTERNALS | {"class", "base", "bases", "globals", "getitem", "import", "getattribute"}
 LOADERS = frozenset({"include", "import", "from", "extends"})
-BUILDERS = frozenset("join format replace reverse lower upper string list map sum urlencode".split())
+BUILDERS = frozenset({"format", "join", "list", "lower", "map", "replace", "reverse", "string", "sum", "upper"})
 CLOSERS = {"{{": "}}", "{%": "%}"}
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 
@@ -102,9 +101,9 @@ def _judge_names(piece: Piece, scene: Scene, tokens: list[Token]) -> None:
     before = Token("operator", "")
     for number, token in enumerate(tokens):
         text = token.text
-        if token.kind in {"name", "string"} and (HIDDEN.search(text) or "__" in text and token.kind == "name"):
+        if token.kind in {"name", "string"} and (HIDDEN.search(text) or ("__" in text and token.kind == "name")):
             scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {text[:60]}.")
-        elif token.kind == "name" and (before.text == "." or before.text == "|") and text in INTERNALS:
+        elif token.kind == "name" and before.text in {".", "|"} and text in INTERNALS:
             scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {text}.")
         elif token.kind == "name" and before.text == "|" and text == "attr":
             scene.reject(piece, "template-internals", "The template looks up attributes by computed names (attr).")

@@ -16,10 +16,9 @@ from governance.scanning.scene import Piece, Scene
 JSON_SUFFIXES = frozenset({".json", ".ipynb"})
 TEMPLATE_SUFFIXES = frozenset({".jinja", ".jinja2", ".j2"})
 PROMPT_SUFFIXES = TEMPLATE_SUFFIXES | {".txt", ".md", ".prompt", ".mustache", ".tmpl"}
-CODE_SUFFIXES = frozenset(
-    ".py .pyw .pyx .pth.py .sh .bash .zsh .bat .cmd .ps1 .js .mjs .ts .rb .pl .lua .php .r .jl .c .cc .cpp .cu .h .rs .go "
-    ".java .ipynb .service .desktop".split()
-)
+SCRIPTS = ".py .pyw .pyx .ipynb .sh .bash .zsh .bat .cmd .ps1 .js .mjs .ts .rb .pl .lua .php .r .jl .service .desktop"
+COMPILED = ".c .cc .cpp .cu .h .rs .go .java"
+CODE_SUFFIXES = frozenset(f"{SCRIPTS} {COMPILED}".split())
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 TAGS = re.compile("[\U000e0000-\U000e007f]")
 FLAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 from governance.scanning.allowlist import Kind
 from governance.scanning.opcodes import Literal
@@ -87,7 +87,7 @@ class Map:
         self.others += [part for part in (key, value) if not isinstance(part, Literal)]
 
 
-Value = Union[Literal, Name, Made, Bag, Map, tuple["Value", ...]]
+Value: TypeAlias = "Literal | Name | Made | Bag | Map | tuple[Value, ...]"
 
 
 def is_dunder(name: str) -> bool:

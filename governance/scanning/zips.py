@@ -1,7 +1,7 @@
 """Reads the structure of zip archives strictly: one way to read them, or no way. What members mean is in archives.py.
 
-Loaders disagree about zips: some trust the central directory, some the local headers, some neither checksum. So both must
-agree, cover every byte, and name every member once. Source: PKWARE APPNOTE 6.3.10; miniz as used by PyTorch.
+Loaders disagree about zips: some trust the central directory, some the local headers, some neither checksum. So both
+must agree, cover every byte, and name every member once. Source: PKWARE APPNOTE 6.3.10; miniz as used by PyTorch.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def has_directory(window: Window) -> bool:
     end = find_end(window)
     if end is None:
         return False
-    size, offset = struct.unpack("<LL", window.at(end + 12, 8))
+    size = int.from_bytes(window.at(end + 12, 4), "little")
     start = end - size if size != FULL32 else 0
     return start >= 0 and (size == FULL32 or window.at(start, min(4, end - start)) in {b"PK\1\2", b""})
 
@@ -127,8 +127,8 @@ def unpack(scene: Scene, member: Member, packed: Window, keep: bool = True) -> W
 def _inflate(packed: Window) -> Iterator[bytes]:
     """Yield the decompressed bytes of a deflated member in bounded pieces."""
     machine = zlib.decompressobj(-zlib.MAX_WBITS)
-    for chunk in packed.chunks():
-        data = b""
+    for part in packed.chunks():
+        chunk, data = part, b""
         while chunk or len(data) == CHUNK:
             try:
                 data = machine.decompress(chunk, CHUNK)
@@ -198,7 +198,7 @@ def decode_name(raw: bytes, flags: int) -> str:
         raise Unsafe("zip-name", f"A name in the zip is not UTF-8: {raw[:60]!r}.") from error
 
 
-def _wide(extra: bytes, size: int, packed: int, offset: int | None) -> tuple[int, int, int]:
+def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
     """Return size, packed size and offset, from the 64-bit extra field where the short ones are full."""
     wide = b""
     position = 0
@@ -210,13 +210,10 @@ def _wide(extra: bytes, size: int, packed: int, offset: int | None) -> tuple[int
             wide = extra[position + 4 : position + 4 + length]
         position += 4 + length
     values = [int.from_bytes(wide[at : at + 8], "little") for at in range(0, len(wide) - len(wide) % 8, 8)]
-    found = []
-    for short in (size, packed, offset):
-        if short == FULL32:
-            if not values:
-                raise Unreadable("zip-broken", "An entry of the zip lacks its 64-bit size.")
-            short = values.pop(0)
-        found.append(short or 0)
+    full = [short == FULL32 for short in (size, packed, offset)]
+    if sum(full) > len(values):
+        raise Unreadable("zip-broken", "An entry of the zip lacks its 64-bit size.")
+    found = [values.pop(0) if is_full else short for is_full, short in zip(full, (size, packed, offset), strict=True)]
     return found[0], found[1], found[2]
 
 

@@ -10,42 +10,58 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from governance import queries, standing, waivers
-from governance.permissions import seats_of, visible
+from governance.permissions import READERS, seats_of, visible
 from governance.web import panels
-from registry.models import Version
+from registry.models import User, Version
 
 SOON = timedelta(days=30)
+
+
+def rows_of(user: User, **chosen: str) -> list[queries.QueueRow]:
+    """Return a person's queue, read once for the page and its navigation when nothing is filtered."""
+    if any(chosen.values()):
+        return queries.queue(user, **chosen)
+    if not hasattr(user, "_queue"):
+        user._queue = queries.queue(user)  # type: ignore[attr-defined]
+    return user._queue  # type: ignore[attr-defined,no-any-return]
+
+
+def count_my_turn(user: User) -> int:
+    """Return how many submissions wait for a person; nobody without a seat to review from is asked anything."""
+    if not any(seat.role not in READERS for seat in seats_of(user)):
+        return 0
+    return sum(row.is_my_turn for row in rows_of(user))
 
 
 def home(request: HttpRequest) -> HttpResponse:
     """Show what waits for me, my drafts, what ends soon, and the posture."""
     user: Any = request.user
-    rows = queries.queue(user)
+    rows = rows_of(user)
     mine = [row for row in rows if row.is_my_turn]
-    versions = visible(user, Version.objects.all())
-    ending = visible(user, standing.expiring(timezone.now() + SOON), asset="version__asset")
-    context = {
+    ending = visible(user, standing.expiring(timezone.now() + SOON), asset="version__asset")[:10]
+    found = {
         "my_turn": [panels.queue_row(row) for row in mine],
-        "overdue": sum(row.is_overdue for row in mine),
-        "others": len(rows) - len(mine),
+        "in_review": [panels.queue_row(row) for row in rows if row not in mine] if not mine else [],
         "waivers_waiting": queries.waiting_waivers(user),
-        "drafts": queries.my_drafts(user),
-        "ending": ending[:10],
-        "tolerated": len(waivers.tolerated()),
-        **panels.posture(versions),
+        "drafts": [panels.draft_row(version) for version in queries.my_drafts(user)],
+        "ending": list(ending),
+        **panels.posture(visible(user, Version.objects.all())),
     }
-    return render(request, "governance/home.html", context)
+    tiles = panels.tiles(mine, len(found["drafts"]), found["ending"], waivers.tolerated())
+    return render(request, "governance/home.html", {**found, "tiles": tiles})
 
 
 def queue(request: HttpRequest) -> HttpResponse:
     """Show every open submission that I may see, those that wait for me on top."""
     user: Any = request.user
     chosen = {name: request.GET.get(name, "")[:40] for name in ("role", "environment", "risk")}
-    rows = queries.queue(user, **chosen)
+    every = rows_of(user)
+    rows = [panels.queue_row(row) for row in rows_of(user, **chosen)]
     context = {
-        "rows": [panels.queue_row(row) for row in rows],
-        "mine": sum(row.is_my_turn for row in rows),
-        "facets": panels.queue_facets(rows, chosen),
+        "turn": [row for row in rows if row["is_my_turn"]],
+        "rest": [row for row in rows if not row["is_my_turn"]],
+        "mine": sum(row.is_my_turn for row in every),
+        "facets": panels.queue_facets(every, chosen),
         "my_roles": [seat.role for seat in seats_of(user)],
     }
     return render(request, "governance/queue.html", context)

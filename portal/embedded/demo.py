@@ -171,10 +171,11 @@ def _start(stack: ExitStack, folder: Path, port: int, progress: Progress) -> lis
     progress.say(f"database and broker ready ({parts.database_version()}, {parts.broker_version()})")
     site = Site(folder, port, _environment(folder, port, parts), progress)
     fresh = _is_empty(parts.database_url)
+    static = site.start("collectstatic", "--no-input")
+    stack.callback(stop, [static])
     site.manage("migrate", "--no-input")
-    progress.say("tables ready")
-    site.manage("collectstatic", "--no-input")
-    progress.say("static files ready")
+    finish(static)
+    progress.say("tables and static files ready")
     if fresh:
         _seed(site, cast)
     children = _start_portal(stack, site)
@@ -256,7 +257,8 @@ def _lines(child: Child, output: Path) -> Iterator[str]:
 def _start_portal(stack: ExitStack, site: Site) -> list[Child]:
     """Start web, worker and clock together, and wait until the web process reports that all of them work."""
     children: list[Child] = []
-    stack.callback(stop, children)
+    # Rows are the queue: a job that is cut short is found and done again.
+    stack.callback(stop, children, seconds=10)
     for name, process in processes(HOST, site.port).items():
         children.append(
             spawn(

@@ -37,9 +37,8 @@ def processes(host: str, port: int) -> dict[str, Process]:
         # Threads share a few database connections; without the pool each request would open its own.
         # Killed outright, its main process would leave the serving one behind.
         "web": Process(tuple(web.split()), {"DATABASE_POOL": "true"}, death_signal=signal.SIGTERM),
-        # A termination means: give a task CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT seconds, then put it back. Without a
-        # broker to put it back to, that hangs; a kill does not, and the pool's children notice it by themselves.
-        "worker": Process(tuple(worker.split()), {"REMAP_SIGTERM": "SIGQUIT"}),
+        # Any other signal makes it wait for its broker; after a kill the pool's children end by themselves.
+        "worker": Process(tuple(worker.split())),
         "clock": Process(tuple(clock.split())),
     }
 
@@ -48,4 +47,6 @@ def become(name: str) -> None:
     """Replace this program by one of the portal's processes, for `manage.py start web` in a container or by hand."""
     host, port = os.environ.get("BIND", "127.0.0.1"), int(os.environ.get("PORT", "8000"))
     process = processes(host, port)[name]
-    os.execve(sys.executable, process.arguments(), {**os.environ, **process.environ})  # noqa: S606
+    # A host that stops does not wait for a long job: the worker puts it back after its soft shutdown's seconds.
+    environ = {"REMAP_SIGTERM": "SIGQUIT", **os.environ, **process.environ}
+    os.execve(sys.executable, process.arguments(), environ)  # noqa: S606

@@ -15,6 +15,9 @@ def test_probe(settings, tmp_path):
     settings.ARTIFACT_ROOTS=[tmp_path/"a"]; settings.KEYS_DIR=tmp_path/"k"
     t=time.time()
     walk=Walk(gather()); walk.trust_builder()
+    from portal.demo.advisories import write_archive
+    from governance import advisories
+    advisories.import_zip(write_archive(tmp_path/'osv.zip'), ecosystem='PyPI', actor=walk.cast.alma)
     print("gather",time.time()-t); t=time.time()
     v=walk.candidate("fraud-scorer","1.0.0",artifacts.scorer(1))
     print("cand",v.state,time.time()-t); t=time.time()

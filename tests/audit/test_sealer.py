@@ -221,7 +221,7 @@ def test_a_sealer_killed_at_any_point_loses_and_doubles_nothing(say: Callable[..
     tail = database[2].partition("?")
     url = f"{database[0]}/{connection.settings_dict['NAME']}{tail[1]}{tail[2]}"
     environ = {**os.environ, "DATABASE_URL": url, "KEYS_DIR": str(portal_settings.KEYS_DIR)}
-    for round_ in range(6):
+    for round_ in range(4):
         process = subprocess.Popen([sys.executable, "-c", SEALER], cwd=ROOT, env=environ, stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
