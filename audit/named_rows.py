@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -27,7 +26,7 @@ class Group:
     """Many rows of one table that one entry names together."""
 
     table: str
-    event_id: UUID
+    event_id: str
     count: int
     root: str
 
@@ -40,10 +39,10 @@ class NamedRows:
         self.models = rows.recorded_models()
         self.checked = 0
         self._named: Counter[str] = Counter()
-        self._single: defaultdict[str, dict[str, tuple[str, UUID]]] = defaultdict(dict)
+        self._single: defaultdict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
         self._groups: list[Group] = []
 
-    def expect(self, event_id: UUID, names: Iterable[Mapping[str, Any]]) -> None:
+    def expect(self, event_id: str, names: Iterable[Mapping[str, Any]]) -> None:
         """Keep what one entry says about its rows. Raises KeyError, TypeError or ValueError for what says nothing."""
         for name in names:
             table = str(name["table"])
@@ -67,7 +66,7 @@ class NamedRows:
         self._single.clear()
         self._groups.clear()
 
-    def _compare(self, model: type[AppendOnly], expected: dict[str, tuple[str, UUID]]) -> None:
+    def _compare(self, model: type[AppendOnly], expected: dict[str, tuple[str, str]]) -> None:
         """Compare single rows of one table."""
         table = model._meta.db_table
         try:

@@ -29,7 +29,6 @@ from audit import merkle, seal
 from audit.models.bases import AppendOnly
 
 LISTED = 64
-CHUNK = 2_000
 
 
 def recorded_models() -> dict[str, type[AppendOnly]]:
@@ -84,7 +83,7 @@ def stored(model: type[models.Model], **lookup: Any) -> Iterator[tuple[Any, byte
     """Yield (primary key, canonical form) of the stored rows that fit a look-up, in the order of their keys."""
     names = columns(model)
     found = model._base_manager.filter(**lookup).order_by("pk").values_list("pk", *names)
-    for key, *values in found.iterator(chunk_size=CHUNK):
+    for key, *values in found:
         yield key, canonical(names, values)
 
 

@@ -113,7 +113,7 @@ def _plain_scalar(value: object, where: str) -> str:
 
 def instant(at: datetime) -> str:
     """Return a time as RFC 3339 text in UTC with microseconds: 2026-11-23T09:00:00.000000Z."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def digest(content: object) -> str:

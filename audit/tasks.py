@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit import sealer
+from audit.exports import builder
 from portal.jobs import Job
 
 BATCHES = 20
@@ -16,3 +17,9 @@ def seal() -> None:
     for _ in range(BATCHES):
         if not sealer.seal_due():
             break
+
+
+@shared_task(name=Job.BUILD_EXPORTS.value)
+def build_exports() -> None:
+    """Build the exports that wait."""
+    builder.exports_due()

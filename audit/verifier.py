@@ -11,12 +11,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from audit import drift, immutability, merkle, notes, seal, sealer, tiles
+from audit import drift, immutability, merkle, notes, sealer, tiles
 from audit.models import Checkpoint, Tile
 from audit.named_rows import NamedRows
 from portal.errors import Invalid, Refused
@@ -26,13 +25,15 @@ MOST_FAULTS = 1_000
 LEDGER_TABLES = ("audit_entry", "audit_leaf", "audit_tile", "audit_checkpoint", "audit_pending", "audit_servingwindow")
 SEALED = """
 SELECT l.leaf_index, l.leaf_hash,
-    e.id, e.body, e.leaf_hash, e.event_id, e.kind, e.subject_kind, e.subject_label, e.subject_id, e.actor, e.occurred_at
+    e.id, e.body, e.leaf_hash, e.event_id::text, e.kind, e.subject_kind, e.subject_label, e.subject_id, e.actor,
+    to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 FROM audit_leaf l LEFT JOIN audit_entry e ON e.id = l.entry_id
 WHERE l.leaf_index >= %s ORDER BY l.leaf_index LIMIT %s
 """
 WAITING = """
 SELECT
-    e.id, e.body, e.leaf_hash, e.event_id, e.kind, e.subject_kind, e.subject_label, e.subject_id, e.actor, e.occurred_at
+    e.id, e.body, e.leaf_hash, e.event_id::text, e.kind, e.subject_kind, e.subject_label, e.subject_id, e.actor,
+    to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 FROM audit_pending p JOIN audit_entry e ON e.id = p.entry_id WHERE e.id > %s ORDER BY e.id LIMIT %s
 """
 NOWHERE = """
@@ -75,13 +76,13 @@ class StoredEntry(NamedTuple):
     id: int | None
     body: bytes
     leaf_hash: bytes
-    event_id: UUID
+    event_id: str
     kind: str
     subject_kind: str
     subject_label: str
     subject_id: str
     actor: str
-    occurred_at: Any
+    occurred_at: str
 
 
 def verify(trusted_note: str | None = None) -> VerifyReport:
@@ -96,7 +97,8 @@ def verify(trusted_note: str | None = None) -> VerifyReport:
     with transaction.atomic():
         if len(connection.savepoint_ids) == 0:
             # One snapshot for the whole walk, so that what is written meanwhile is either all seen or not at all.
-            connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         return _Walk(trusted_note).run()
 
 
@@ -254,7 +256,7 @@ class _Walk:
         if computed != bytes(entry.leaf_hash):
             self.report.fault(f"Entry {entry.id} ({entry.kind}) does not have the hash of its body.")
         try:
-            document = json.loads(body)
+            document = json.loads(body.decode())
             if _said(document) != _stored(entry):
                 self.report.fault(f"The columns of entry {entry.id} say something else than its body.")
             self.named.expect(entry.event_id, document["rows"])
@@ -325,11 +327,11 @@ def _said(document: Mapping[str, Any]) -> tuple[str, ...]:
 def _stored(entry: StoredEntry) -> tuple[str, ...]:
     """Return what an entry's columns say, in the same form."""
     return (
-        str(entry.event_id),
+        entry.event_id,
         entry.kind,
         entry.subject_kind,
         entry.subject_label,
         entry.subject_id,
         entry.actor,
-        seal.instant(entry.occurred_at),
+        entry.occurred_at,
     )

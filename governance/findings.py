@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.utils import timezone
 
 from audit import log
@@ -10,7 +12,7 @@ from governance import advisories
 from governance.models import Finding
 from governance.models.findings import Triage
 from registry import evidence
-from registry.models import User, Version
+from registry.models import SbomComponent, User, Version
 
 
 def rematch(version: Version, *, actor: User) -> list[Finding]:
@@ -19,18 +21,27 @@ def rematch(version: Version, *, actor: User) -> list[Finding]:
     Triage is kept: a finding that people have answered stays answered while it is found.
     """
     row = evidence.newest(version, "sbom")
-    components = row.sbom_components.exclude(purl="") if row else []
+    components: Iterable[SbomComponent] = row.sbom_components.exclude(purl="") if row else ()
     matches = {(match.vulnerability, match.purl): match for match in advisories.match(components)}
     known = {(finding.vulnerability, finding.purl): finding for finding in version.findings.all()}
+    found = set()
     for key, match in matches.items():
-        if key not in known:
-            open_finding(version, match, actor=actor)
+        finding = known.get(key) or renamed(match, known.values())
+        if finding is None:
+            finding = open_finding(version, match, actor=actor)
         else:
-            refresh(known[key], match, actor=actor)
-    for key, finding in known.items():
-        if key not in matches and finding.closed_at is None:
+            refresh(finding, match, actor=actor)
+        found.add(finding.pk)
+    for finding in known.values():
+        if finding.pk not in found and finding.closed_at is None:
             close(finding, actor=actor)
     return list(version.findings.all())
+
+
+def renamed(match: advisories.Match, known: Iterable[Finding]) -> Finding | None:
+    """Return the finding that a match continues under another name, as when a CVE id arrives later."""
+    ids = set(match.advisory_ids)
+    return next((each for each in known if each.purl == match.purl and ids & set(each.advisory_ids)), None)
 
 
 def open_finding(version: Version, match: advisories.Match, *, actor: User) -> Finding:
@@ -61,6 +72,7 @@ def open_finding(version: Version, match: advisories.Match, *, actor: User) -> F
 def refresh(finding: Finding, match: advisories.Match, *, actor: User) -> None:
     """Bring a known finding up to date, and open it again when it had been closed."""
     fresh = {
+        "vulnerability": match.vulnerability,
         "advisory_ids": list(match.advisory_ids),
         "summary": match.summary,
         "fixed_in": list(match.fixed_in),

@@ -18,6 +18,7 @@ from registry.models import Asset, User, Version
 Predicate = Callable[[User, Any], bool]
 Row = TypeVar("Row", bound=Model)
 READERS = frozenset({"auditor", "administrator"})
+BEGINNING = "Return whether the actor "
 
 
 def asset_of(subject: Any) -> Asset:
@@ -41,13 +42,24 @@ def seats_of(user: User) -> tuple[Any, ...]:
     return user._seats  # type: ignore[attr-defined,no-any-return]
 
 
+def meaning(rule: Predicate) -> str:
+    """Return what a rule asks of the actor, for docs/permissions.md: the docstring without its beginning."""
+    return (rule.__doc__ or "").removeprefix(BEGINNING).rstrip(".")
+
+
+def meant(words: str, rule: Predicate) -> Predicate:
+    """Return a rule that says in words what it asks of the actor."""
+    rule.__doc__ = f"{BEGINNING}{words}."
+    return rule
+
+
 def holds(role: str) -> Predicate:
-    """Return whether a person sits in a role, whatever the subject."""
-    return lambda user, subject: role in roles_of(user)
+    """Return the rule that the actor sits in a role, whatever the subject."""
+    return meant(f"sits in the role {role}", lambda user, subject: role in roles_of(user))
 
 
 def on_team(user: User, subject: Any) -> bool:
-    """Return whether a person is on the asset's team or was granted a place beside it."""
+    """Return whether the actor is on the asset's team (or was granted a place beside it)."""
     asset = asset_of(subject)
     if user.memberships.filter(team_id=asset.team_id).exists():
         return True
@@ -55,7 +67,7 @@ def on_team(user: User, subject: Any) -> bool:
 
 
 def reviews(user: User, subject: Any) -> bool:
-    """Return whether a person reviews this asset in any role."""
+    """Return whether the actor sits in a role that reviews the asset."""
     return any(sits_for(user, seat.role, subject) for seat in seats_of(user) if seat.role not in READERS)
 
 
@@ -68,13 +80,16 @@ def sits_for(user: User, role: str, subject: Any) -> bool:
 
 
 def may_view(user: User, subject: Any) -> bool:
-    """Return whether the subject's asset is visible to a person."""
+    """Return whether the actor is an auditor or administrator, is on the asset's team, or reviews the asset."""
     return bool(READERS & roles_of(user)) or on_team(user, subject) or reviews(user, subject)
 
 
 def has_scope(scope: str) -> Predicate:
-    """Return whether a service came with a token of a scope; the door puts the token's scopes on the account."""
-    return lambda user, subject: user.kind == "service" and scope in getattr(user, "token_scopes", ())
+    """Return the rule that a service came with a token of a scope; the door puts the token's scopes on the account."""
+    return meant(
+        f"is a service whose token has the scope {scope}",
+        lambda user, subject: user.kind == "service" and scope in getattr(user, "token_scopes", ()),
+    )
 
 
 def in_team(user: User, team: Any) -> bool:
@@ -83,34 +98,36 @@ def in_team(user: User, team: Any) -> bool:
 
 
 def is_person(user: User, subject: Any) -> bool:
-    """Return whether a human being asks."""
+    """Return whether the actor is a person."""
     return user.kind == "person"
 
 
 def is_portal(user: User, subject: Any) -> bool:
-    """Return whether the portal itself asks."""
+    """Return whether the actor is the portal itself."""
     return user.kind == "system"
 
 
-def any_of(*predicates: Predicate) -> Predicate:
-    """Return a predicate that holds when one of these does."""
-    return lambda user, subject: any(predicate(user, subject) for predicate in predicates)
+def any_of(*rules: Predicate) -> Predicate:
+    """Return the rule that one of these holds."""
+    words = ", or ".join(meaning(rule) for rule in rules)
+    return meant(words, lambda user, subject: any(rule(user, subject) for rule in rules))
 
 
-def all_of(*predicates: Predicate) -> Predicate:
-    """Return a predicate that holds when all of these do."""
-    return lambda user, subject: all(predicate(user, subject) for predicate in predicates)
+def all_of(*rules: Predicate) -> Predicate:
+    """Return the rule that all of these hold."""
+    words = " and ".join(meaning(rule) for rule in rules)
+    return meant(words, lambda user, subject: all(rule(user, subject) for rule in rules))
 
 
 def contributes(user: User, subject: Any) -> bool:
-    """Return whether a person of the team, or a service of it with the scope `register`, asks."""
+    """Return whether the actor is on the asset's team; a service needs a token with the scope register as well."""
     if user.kind == "service" and "register" not in getattr(user, "token_scopes", ()):
         return False
     return on_team(user, subject)
 
 
 def joins(user: User, team: Any) -> bool:
-    """Return whether somebody may register new assets for a team."""
+    """Return whether the actor is on the team; a service needs a token with the scope register as well."""
     if user.kind == "service" and "register" not in getattr(user, "token_scopes", ()):
         return False
     return in_team(user, team)
@@ -135,7 +152,7 @@ RULES: dict[str, Predicate] = {
     "submission.withdraw": contributes,
     "review.give": reviews,
     "waiver.request": all_of(is_person, on_team),
-    "waiver.decide": all_of(is_person, lambda user, waiver: reviews(user, waiver.version)),
+    "waiver.decide": all_of(is_person, reviews),
     "decision.revoke": all_of(is_person, security),
     "decision.sign": is_portal,
     "version.deprecate": all_of(is_person, on_team),
@@ -153,6 +170,8 @@ RULES: dict[str, Predicate] = {
     "report.read": auditor,
     "report.export": auditor,
     "serving.report": has_scope("serving"),
+    # portal: the admin of Django
+    "portal.administer": all_of(is_person, administrator),
 }
 
 
@@ -166,7 +185,8 @@ class Backend(BaseBackend):
                 return True
             raise PermissionDenied(f"{user_obj} may not do this: {perm}.")
         if is_admin_permission(perm):
-            return bool(user_obj.is_active and user_obj.is_staff)
+            # The admin shows and calls verbs, which ask again. Nothing is ever deleted there.
+            return ".delete_" not in perm and user_obj.has_perm("portal.administer")
         raise LookupError(f"{perm!r} is not in the permission table (governance/permissions.py).")
 
 

@@ -13,11 +13,10 @@ from ninja.parser import Parser
 
 from audit.web.api import router as audit_router
 from governance.web.api import router as governance_router
-from portal.errors import Invalid
+from portal.errors import Fault, Invalid, show
 from portal.http import MAX_BODY, complaint, install_refusals
 from registry.readers import documents
 from registry.web.api import router as registry_router
-from registry.web.doors import body_of
 
 MAX_DEPTH = 64
 
@@ -26,8 +25,11 @@ class StrictParser(Parser):
     """Reads a JSON body with the reader of evidence: no duplicate keys, no NaN, no deep nesting, UTF-8 only."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """Return the value of the body. Raises Invalid, which ninja wraps; see `answer_http_error`."""
-        return documents.parse(body_of(request), max_bytes=MAX_BODY, max_depth=MAX_DEPTH)
+        """Return the object in the body. Raises Invalid, which ninja wraps; see `answer_http_error`."""
+        value = documents.parse(request.body, max_bytes=MAX_BODY, max_depth=MAX_DEPTH)
+        if not isinstance(value, dict):
+            raise Invalid(Fault("body", show(value), "a JSON object"))
+        return value
 
 
 class Api(NinjaAPI):

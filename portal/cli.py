@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.staticfiles import finders
 from django.http import FileResponse, Http404, HttpRequest
@@ -15,5 +17,4 @@ def countersign(request: HttpRequest) -> FileResponse:
     found = finders.find("cli/countersign")
     if not isinstance(found, str):
         raise Http404("The command is not installed with this portal.")
-    file = open(found, "rb")  # noqa: SIM115, PTH123 -- the response closes it
-    return FileResponse(file, filename="countersign", content_type="text/x-python; charset=utf-8")
+    return FileResponse(Path(found).open("rb"), filename="countersign", content_type="text/x-python; charset=utf-8")

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from audit import seal, sealer, serving
 from audit.models import ServingWindow
-from audit.web import batches, present
+from audit.web import answers, batches
 from governance.permissions import may, visible
 from registry.models import User, Version
 from registry.web.doors import NOES, caller, guard
@@ -42,16 +42,16 @@ class ServedQuestion(Schema):
 @router.post(
     "/serving/batches",
     auth=guard("serving"),
-    response={200: present.BatchAnswer, **NOES},
+    response={200: answers.BatchAnswer, **NOES},
     summary="Report who was served by what",
     openapi_extra=BODY,
 )
-def report(request: HttpRequest, batch_id: Label) -> present.BatchAnswer:
+def report(request: HttpRequest, batch_id: Label) -> answers.BatchAnswer:
     """Record up to 50,000 windows under the caller's name; the same batch again is the same, another one is a 409."""
     reporter = caller(request)
     reporter.require("serving.report")
     # The source is the account itself, so that nobody can report, or take a batch id, in another's name.
-    return present.batch(
+    return answers.batch(
         serving.report(actor=reporter, source=reporter.username, batch_id=batch_id, windows=batches.read(request))
     )
 
@@ -59,14 +59,14 @@ def report(request: HttpRequest, batch_id: Label) -> present.BatchAnswer:
 @router.get(
     "/serving/who",
     auth=guard("read"),
-    response={200: present.ServedAnswer, **NOES},
+    response={200: answers.ServedAnswer, **NOES},
     summary="Who served a customer at an instant",
 )
-def who(request: HttpRequest, question: Query[ServedQuestion]) -> present.ServedAnswer:
+def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.ServedAnswer:
     """Return the windows in which a customer was served: a team sees its own digests, an auditor sees all."""
     found = find_windows(caller(request), question)
     names = name_digests(caller(request), {window.digest for window in found})
-    return present.served(question.customer, question.at, found, names, MOST_LISTED)
+    return answers.served(question.customer, question.at, found, names, MOST_LISTED)
 
 
 def find_windows(user: User, question: ServedQuestion) -> list[ServingWindow]:
@@ -86,7 +86,7 @@ def name_digests(user: User, digests: set[str]) -> dict[str, list[str]]:
     return names
 
 
-@router.get("/keys", auth=None, response=present.KeysAnswer, summary="The public keys of this portal")
-def show_keys(request: HttpRequest) -> present.KeysAnswer:
+@router.get("/keys", auth=None, response=answers.KeysAnswer, summary="The public keys of this portal")
+def show_keys(request: HttpRequest) -> answers.KeysAnswer:
     """Return the keys that verify decisions and checkpoints of the ledger; anybody may ask."""
-    return present.keys(seal.decision_key(), sealer.ledger_keys())
+    return answers.keys(seal.decision_key(), sealer.ledger_keys())

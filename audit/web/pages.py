@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from audit import log, serving
+from audit import serving
 from audit.exports import builder, requests
 from audit.models import Entry, Export, ExportState
-from audit.reports import BY_SLUG, Report
-from audit.reports.names import ledger_names_like
+from audit.reports import BY_SLUG, Report, entries
 from audit.web import present
 from audit.web.forms import AsOfForm, LedgerForm, ReportForm, ServedForm
 from registry.models import User, Version
@@ -34,7 +34,7 @@ def report_of(slug: str) -> Report:
     return BY_SLUG[slug]
 
 
-def status_of(form: AsOfForm | LedgerForm | ServedForm) -> int:
+def status_of(form: forms.Form) -> int:
     """Return the status of a page with a form that was asked."""
     return 422 if form.errors else 200
 
@@ -91,13 +91,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
     form = LedgerForm(request.GET)
     context = {"form": form, "head": present.head(), "keys": present.keys(), "crumbs": present.crumbs()}
     if form.is_valid():
-        asked = form.cleaned_data
-        found = log.entries(kind=asked["kind"], since=asked["since"], until=asked["until"])
-        if asked["subject"]:
-            found = found.filter(subject_label__icontains=asked["subject"])
-        if asked["actor"]:
-            found = found.filter(actor__in=ledger_names_like(asked["actor"]))
-        context |= present.slice_of(found, request.GET)
+        context |= present.ledger_page(entries.search(**form.cleaned_data), request.GET)
     return render(request, "audit/ledger.html", context, status=status_of(form))
 
 
@@ -143,6 +137,9 @@ def bundle(request: HttpRequest, slug: str, number: str) -> HttpResponse:
 def find_bundle(request: HttpRequest) -> HttpResponse:
     """Lead from name@number to the bundle of that version."""
     auditor(request, "report.export")
-    slug, _, number = request.GET.get("version", "").strip().partition("@")
-    get_object_or_404(Version, asset__slug=slug, number=number)
-    return redirect("audit:bundle", slug, number)
+    label = request.GET.get("version", "").strip()
+    slug, _, number = label.partition("@")
+    if Version.objects.filter(asset__slug=slug, number=number).exists():
+        return redirect("audit:bundle", slug, number)
+    messages.error(request, f"No version {label[:130]} is registered; write it as name@number.")
+    return redirect("audit:front")

@@ -149,6 +149,31 @@ def lines(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     ]
 
 
+def ledger_page(found: QuerySet[Entry], parameters: QueryDict) -> dict[str, Any]:
+    """Return the entries before or after a place in the ledger, newest first, and the ways on from there.
+
+    Places are the keys of entries, so a page costs the same however far back it is.
+    """
+    place = {name: int(text) for name in ("before", "after") if (text := parameters.get(name, "")).isdigit()}
+    if "after" in place:
+        near = list(found.filter(pk__gt=place["after"]).order_by("pk")[: PAGE_SIZE + 1])
+        shown, is_newest, is_oldest = near[:PAGE_SIZE][::-1], len(near) <= PAGE_SIZE, False
+    else:
+        near = list((found.filter(pk__lt=place["before"]) if place else found)[: PAGE_SIZE + 1])
+        shown, is_newest, is_oldest = near[:PAGE_SIZE], not place, len(near) <= PAGE_SIZE
+    ways = {
+        "newer_url": "" if is_newest or not shown else way(parameters, after=shown[0].pk),
+        "older_url": "" if is_oldest or not shown else way(parameters, before=shown[-1].pk),
+    }
+    return {"lines": lines(shown), **ways}
+
+
+def way(parameters: QueryDict, **place: int) -> str:
+    """Return the address of the same question from another place on."""
+    kept = {name: value for name, value in parameters.items() if name not in {"before", "after"}}
+    return f"?{query({**kept, **{name: str(key) for name, key in place.items()}})}"
+
+
 def entry(found: Entry) -> dict[str, Any]:
     """Return everything about one entry."""
     names, leaf = names_of([found.actor]), getattr(found, "leaf", None)

@@ -124,6 +124,11 @@ def covered_types() -> frozenset[str]:
     return frozenset(found.purl_type for name in names if (found := find_ecosystem(name)) is not None)
 
 
+def known_types() -> frozenset[str]:
+    """Return the purl types that OSV publishes advisories for; `generic` and `github` name no packages of one kind."""
+    return frozenset(ecosystem.purl_type for ecosystem in ECOSYSTEMS.values()) - {"generic", "github"}
+
+
 def _lock() -> None:
     """Let one import run at a time: two would each judge "newer" by what the other has not committed."""
     with connection.cursor() as cursor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from governance import advisories
 from governance.checks.base import Answer, Dossier, failed, passed
 from governance.models import AdvisoryImport, Finding
+from governance.models.advisories import Severity
 from registry import evidence
-from registry.models import Version
+from registry.models import Evidence, Version
 
-ORDER = ("unknown", "low", "medium", "high", "critical")
+ORDER = tuple(Severity)
 
 
 class Vulnerabilities:
@@ -39,6 +41,12 @@ class Vulnerabilities:
                 "No advisories have been imported, so nothing can be matched.",
                 "Ask an administrator to run `manage.py import_advisories` with an OSV archive.",
             )
+        missing = uncovered(row)
+        if missing:
+            return failed(
+                f"No advisories have been imported for the package types {', '.join(missing)}, which the SBOM names.",
+                "Ask an administrator to run `manage.py import_advisories` with OSV archives of these ecosystems.",
+            )
         opened = list(version.findings.filter(triage="open", closed_at=None))
         blocking = [finding for finding in opened if blocks(finding, rule["block"])]
         facts = {
@@ -58,6 +66,12 @@ class Vulnerabilities:
             "Build with the fixed versions and register that as a new version, or have security waive the rule.",
             **tool,
         )
+
+
+def uncovered(row: Evidence) -> list[str]:
+    """Return the package types that an SBOM names and no imported advisory could ever match."""
+    named = set(row.sbom_components.exclude(purl="").values_list("purl_type", flat=True).distinct().order_by())
+    return sorted((named & advisories.known_types()) - advisories.covered_types())
 
 
 def blocks(finding: Finding, level: str) -> bool:

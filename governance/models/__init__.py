@@ -8,7 +8,7 @@ from governance.models.reviews import Review
 from governance.models.waivers import Waiver
 from governance.models.decisions import Decision, Signature
 from governance.models.promotions import ConsumerGrant, Promotion, Transition
-from governance.models.advisories import Advisory, AdvisoryImport, AffectedPackage
+from governance.models.advisories import Advisory, AdvisoryImport, AffectedPackage, TouchedPackage
 from governance.models.findings import Finding
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Review",
     "Signature",
     "Submission",
+    "TouchedPackage",
     "Transition",
     "TrustedKey",
     "Waiver",

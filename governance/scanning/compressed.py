@@ -21,8 +21,15 @@ MOST_STREAMS = 10_000
 class Decompressor(Protocol):
     """What the standard library's decompressors have in common."""
 
-    eof: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool:
+        """Say whether the end of the stream was seen."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """Return what was found behind the end of the stream."""
+        ...
 
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes:
         """Return more bytes."""
@@ -35,8 +42,8 @@ def _lzma() -> Decompressor:
 
 
 MAKERS: dict[str, Callable[[], Decompressor]] = {
-    "zlib": lambda: zlib.decompressobj(zlib.MAX_WBITS),  # type: ignore[return-value,unused-ignore]
-    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),  # type: ignore[return-value,unused-ignore]
+    "zlib": lambda: zlib.decompressobj(zlib.MAX_WBITS),
+    "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
     "bzip2": bz2.BZ2Decompressor,
     "xz": _lzma,
 }

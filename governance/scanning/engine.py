@@ -173,7 +173,7 @@ def _take_in(handle: io.FileIO, size: int, scene: Scene) -> tuple[BinaryIO, str]
     digest, count = _hash(handle, scene.budget)
     if count != size:
         raise Unreadable("changed", "The file changed while it was read.")
-    return handle, digest  # type: ignore[return-value]
+    return handle, digest
 
 
 def _hash(handle: io.FileIO, budget: Budget | None = None) -> tuple[str, int]:

@@ -41,11 +41,11 @@ COMPRESSED = frozenset({"zlib", "gzip", "bzip2", "xz"})
 PICKLE_NAMES = ".pkl .pickle .pck .pcl .p .joblib .jbl .bin .pt .pth .ckpt .dat .data .model .sav .mdl .clf .est"
 TORCH_NAMES = ".pt .pth .bin .ckpt .pkl .model .torch .tar .jit .pyt .th .t7 .mar"
 PROSE_NAMES = (
-    ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css .svg"
+    ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css"
 )
 PROMPT_NAMES = ".prompt .jinja .jinja2 .j2 .tmpl .template .mustache"
 MODEL_TEXT_NAMES = ".vocab .merges .model .pmml .lst .names .labels .bpe .tokens .pbtxt .prototxt .params"
-REPOSITORY_NAMES = ".sha256 .gitattributes .gitignore"
+REPOSITORY_NAMES = ".svg .sha256 .gitattributes .gitignore"
 PICKLES = frozenset(PICKLE_NAMES.split())
 TORCH = frozenset(TORCH_NAMES.split())
 TEXTS = frozenset(f"{PROSE_NAMES} {PROMPT_NAMES} {MODEL_TEXT_NAMES} {REPOSITORY_NAMES}".split())

@@ -167,7 +167,7 @@ def quoted_line(stream: Source) -> str:
         data, _ = codecs.escape_decode(line[1:-1])
     except ValueError as error:
         raise Malformed("bad-argument", "The pickle has a STRING with a broken escape.") from error
-    return data.decode("latin-1")  # type: ignore[attr-defined,no-any-return]
+    return data.decode("latin-1")  # type: ignore[attr-defined]
 
 
 def two_lines(stream: Source) -> tuple[str, str]:

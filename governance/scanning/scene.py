@@ -74,4 +74,7 @@ class Scene:
             self.reject(piece, problem.code, problem.says)
         except (RecursionError, MemoryError) as problem:
             self.fail(piece, "too-large", f"Reading it took more room than allowed ({type(problem).__name__}).")
+        except Exception as problem:  # noqa: BLE001 -- a fault of ours must never let a file through
+            says = f"The scanner itself failed with {type(problem).__name__}: {str(problem)[:120]}"
+            self.fail(piece, "scanner-failed", says)
         return None

@@ -9,6 +9,7 @@ import json
 import re
 
 from governance.scanning import keras, templates
+from governance.scanning.allowlist import Kind
 from governance.scanning.formats import suffix_of
 from governance.scanning.limits import Unreadable
 from governance.scanning.scene import Piece, Scene
@@ -22,9 +23,10 @@ CODE_SUFFIXES = frozenset(f"{SCRIPTS} {COMPILED}".split())
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 TAGS = re.compile("[\U000e0000-\U000e007f]")
 FLAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")
-PYTHON_YAML = re.compile(r"!!?python/|tag:yaml\.org,2002:python/|!<[^>]*python/")
-ENTITIES = re.compile(r"<!ENTITY|<!DOCTYPE[^>]*\b(SYSTEM|PUBLIC)\b[^>]*\[", re.IGNORECASE)
+PYTHON_YAML = re.compile(r"!!?python/|tag:yaml\.org,2002:python/|!<[^>]{0,200}python/")
+TARGET = re.compile(r"""\b_target_["']?\s{0,20}[:=]\s{0,20}["']?([A-Za-z_][\w.]{0,200})""")
 REMOTE_CODE = frozenset({"auto_map", "custom_pipelines", "trust_remote_code"})
+PYTHON_JSON = frozenset({"py/reduce", "py/object", "py/function", "py/object/new", "py/repr", "py/newargs"})
 DEEPEST = 500
 
 
@@ -42,12 +44,13 @@ def read(piece: Piece, scene: Scene) -> str:
     if suffix in CODE_SUFFIXES or text.startswith("#!"):
         scene.hold(piece, "source-code", "This is program code, which a loader may run.")
         return "code"
+    _judge_targets(piece, scene, text)
     if suffix in JSON_SUFFIXES:
         judge_json(piece, scene, text)
         return "json"
     if PYTHON_YAML.search(text):
         scene.reject(piece, "yaml-python", "The text has a YAML tag that makes Python objects or calls.")
-    if ENTITIES.search(text[: 1 << 20]) and "<?xml" in text[:200].lower():
+    if "<!ENTITY" in text and "<?xml" in text[:200].lower():
         scene.hold(piece, "xml-entity", "The XML defines entities, which may read other files.")
     if suffix in PROMPT_SUFFIXES and TAGS.search(FLAGS.sub("", text)):
         scene.hold(
@@ -56,6 +59,16 @@ def read(piece: Piece, scene: Scene) -> str:
     if templates.has_blocks(text):
         templates.judge(piece, scene, text, strict=suffix in TEMPLATE_SUFFIXES)
     return "text"
+
+
+def _judge_targets(piece: Piece, scene: Scene, text: str) -> None:
+    """Judge what a Hydra configuration tells its loader to call."""
+    for match in TARGET.finditer(text):
+        module, _, name = match[1].rpartition(".")
+        if scene.allowlist.judge(module, name) is Kind.DANGEROUS:
+            scene.reject(piece, "config-calls", f"The configuration makes its loader call {match[1]}.")
+        else:
+            scene.hold(piece, "config-calls", f"The configuration makes its loader call {match[1]}.")
 
 
 def decode(data: bytes) -> str:
@@ -95,6 +108,8 @@ def _judge_members(piece: Piece, scene: Scene, value: dict[str, object]) -> None
             scene.hold(
                 piece, "remote-code", f"The configuration asks the loader to run code of its repository ({key})."
             )
+    for key in sorted(PYTHON_JSON & set(value)):
+        scene.reject(piece, "json-python", f"The JSON makes Python objects or calls when jsonpickle reads it ({key}).")
     template = value.get("chat_template")
     choices = template if isinstance(template, list) else [template]
     for choice in choices:

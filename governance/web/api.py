@@ -14,7 +14,7 @@ from audit.seal import BUNDLE_TYPE
 from governance import decisions, promotions, submissions
 from governance.models import Decision, Submission
 from governance.permissions import visible
-from governance.web import present
+from governance.web import answers
 from registry.registration import Semver, Slug
 from registry.web.doors import NOES, Part, caller, find_version, guard
 
@@ -50,60 +50,60 @@ class GateQuestion(Schema):
 @router.get(
     "/versions/{asset}/{number}",
     auth=guard("read", "register"),
-    response={200: present.VersionAnswer, **NOES},
+    response={200: answers.VersionAnswer, **NOES},
     summary="Where a version stands",
 )
-def show_version(request: HttpRequest, asset: Slug, number: Semver) -> present.VersionAnswer:
+def show_version(request: HttpRequest, asset: Slug, number: Semver) -> answers.VersionAnswer:
     """Return state, identity digest, checks, submissions, and the standing in every environment."""
-    return present.version(find_version(request, asset, number))
+    return answers.version(find_version(request, asset, number))
 
 
 @router.post(
     "/versions/{asset}/{number}/nominate",
     auth=guard("register"),
-    response={200: present.VersionAnswer, **NOES},
+    response={200: answers.VersionAnswer, **NOES},
     summary="Freeze a draft and ask its baseline checks",
 )
-def nominate(request: HttpRequest, asset: Slug, number: Semver) -> present.VersionAnswer:
+def nominate(request: HttpRequest, asset: Slug, number: Semver) -> answers.VersionAnswer:
     """Freeze the content and queue the baseline checks; the version is a candidate once they are green."""
     version = find_version(request, asset, number)
-    return present.version(submissions.nominate(version, actor=caller(request)))
+    return answers.version(submissions.nominate(version, actor=caller(request)))
 
 
 @router.post(
     "/versions/{asset}/{number}/submissions",
     auth=guard("register"),
-    response={201: present.SubmissionAnswer, **NOES},
+    response={201: answers.SubmissionAnswer, **NOES},
     summary="Ask for an environment",
 )
 def submit(request: HttpRequest, asset: Slug, number: Semver, body: SubmissionPart) -> Status:
     """Submit a candidate for one environment; people review it there."""
     version = find_version(request, asset, number)
     opened = submissions.submit(version, body.environment, actor=caller(request), note=body.note)
-    return Status(201, present.submission(opened))
+    return Status(201, answers.submission(opened))
 
 
 @router.get(
     "/submissions/{uuid:submission}",
     auth=guard("read", "register"),
-    response={200: present.SubmissionAnswer, **NOES},
+    response={200: answers.SubmissionAnswer, **NOES},
     summary="Where a submission stands",
 )
-def show_submission(request: HttpRequest, submission: UUID) -> present.SubmissionAnswer:
+def show_submission(request: HttpRequest, submission: UUID) -> answers.SubmissionAnswer:
     """Return the state, the roles got and needed, and every rule that stands in the way."""
     rows = Submission.objects.select_related("version__asset__team", "policy")
     found = visible(caller(request), rows, asset="version__asset").filter(public_id=submission).first()
     if found is None:
         raise Http404(f"No submission {submission} is there that this token may see.")
-    return present.submission(found)
+    return answers.submission(found)
 
 
-@router.get("/gate", auth=guard("gate"), response={200: present.GateAnswer, **NOES}, summary="May this digest serve?")
+@router.get("/gate", auth=guard("gate"), response={200: answers.GateAnswer, **NOES}, summary="May this digest serve?")
 def ask_gate(request: HttpRequest, question: Query[GateQuestion]) -> JsonResponse:
     """Answer 200 with allow true or false, and why; a digest that nobody registered may not serve."""
     answer = promotions.ask_gate(question.digest, question.environment, question.consumer, actor=caller(request))
     # Not validated a second time on its way out: deployers wait for this answer.
-    response = JsonResponse(present.gate(answer).dict())
+    response = JsonResponse(answers.gate(answer).dict())
     response["Cache-Control"] = "no-store"
     return response
 
@@ -111,13 +111,13 @@ def ask_gate(request: HttpRequest, question: Query[GateQuestion]) -> JsonRespons
 @router.post(
     "/versions/{asset}/{number}/promotions",
     auth=guard("promote"),
-    response={200: present.PromotionAnswer, **NOES},
+    response={200: answers.PromotionAnswer, **NOES},
     summary="Point an environment at a version",
 )
-def promote(request: HttpRequest, asset: Slug, number: Semver, body: PromotionPart) -> present.PromotionAnswer:
+def promote(request: HttpRequest, asset: Slug, number: Semver, body: PromotionPart) -> answers.PromotionAnswer:
     """Move the environment's pointer; 409 with the reasons when the version may not serve there."""
     version = find_version(request, asset, number)
-    return present.promotion(promotions.promote(version, body.environment, actor=caller(request), reason=body.reason))
+    return answers.promotion(promotions.promote(version, body.environment, actor=caller(request), reason=body.reason))
 
 
 @router.get(
@@ -130,7 +130,7 @@ def promote(request: HttpRequest, asset: Slug, number: Semver, body: PromotionPa
 def read_envelope(request: HttpRequest, decision: UUID) -> HttpResponse:
     """Return the in-toto statement in its DSSE envelope."""
     found = find_decision(request, decision)
-    return signed_form(json.dumps(decisions.envelope(found)).encode(), ENVELOPE_TYPE, present.file_name(found, "dsse"))
+    return signed_form(json.dumps(decisions.envelope(found)).encode(), ENVELOPE_TYPE, answers.file_name(found, "dsse"))
 
 
 @router.get(
@@ -143,7 +143,7 @@ def read_envelope(request: HttpRequest, decision: UUID) -> HttpResponse:
 def read_bundle(request: HttpRequest, decision: UUID) -> HttpResponse:
     """Return the same envelope as a Sigstore bundle, which cosign verifies with the published key."""
     found = find_decision(request, decision)
-    return signed_form(decisions.bundle(found), BUNDLE_TYPE, present.file_name(found, "sigstore"))
+    return signed_form(decisions.bundle(found), BUNDLE_TYPE, answers.file_name(found, "sigstore"))
 
 
 def find_decision(request: HttpRequest, public_id: UUID) -> Decision:

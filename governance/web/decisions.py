@@ -7,13 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from audit import seal
 from governance import decisions
 from governance.models import Decision
-from governance.permissions import may, visible
+from governance.permissions import visible
+from governance.web import panels, sheets
 from governance.web.forms import ReasonForm
 from portal.http import tell
 
@@ -22,7 +21,13 @@ def find(request: HttpRequest, public_id: str) -> tuple[Any, Decision]:
     """Return who asks and the decision they may see, or 404."""
     user: Any = request.user
     rows = visible(user, Decision.objects.all(), asset="version__asset").select_related(
-        "version__asset__team", "submission__policy", "made_by", "signature", "revocation__made_by"
+        "version__asset__team",
+        "submission__policy",
+        "submission__version__asset",
+        "made_by",
+        "signature",
+        "revocation__made_by",
+        "revokes__version__asset",
     )
     return user, get_object_or_404(rows, public_id=public_id)
 
@@ -30,18 +35,13 @@ def find(request: HttpRequest, public_id: str) -> tuple[Any, Decision]:
 def decision(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show a decision: what was decided, by whom, on what, and until when."""
     user, found = find(request, public_id)
-    revocation = getattr(found, "revocation", None)
-    in_force = found.verdict == "approved" and revocation is None and bool(found.expires_at and found.expires_at > timezone.now())
     context = {
         "decision": found,
-        "signature": getattr(found, "signature", None),
-        "revocation": revocation,
-        "in_force": in_force,
-        "statement": json.loads(bytes(found.payload)),
-        "payload_digest": seal.digest(bytes(found.payload)),
+        "crumbs": panels.crumbs(found.version),
+        "facts": sheets.decision(found),
         "reviews": found.submission.reviews.select_related("reviewer").order_by("pk"),
-        "may_revoke": in_force and may(user, "decision.revoke", found),
         "form": ReasonForm(),
+        **sheets.force(found, user),
     }
     return render(request, "governance/decision.html", context)
 

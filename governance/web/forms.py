@@ -14,7 +14,9 @@ WHEN = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H
 class ReviewForm(forms.Form):
     """One verdict."""
 
-    verdict = forms.ChoiceField(choices=[("approve", "Approve"), ("request_changes", "Request changes"), ("reject", "Reject")])
+    verdict = forms.ChoiceField(
+        choices=[("approve", "Approve"), ("request_changes", "Request changes"), ("reject", "Reject")]
+    )
     role = forms.CharField(max_length=40)
     dossier_digest = forms.RegexField(r"^[0-9a-f]{64}$", widget=forms.HiddenInput)
     note = forms.CharField(
@@ -48,7 +50,9 @@ class DeprecateForm(ReasonForm):
     """Which version follows, and until when this one is served."""
 
     successor = forms.ModelChoiceField(Version.objects.none(), required=False, to_field_name="number")
-    sunset_at = forms.DateTimeField(label="Sunset (UTC)", widget=WHEN, help_text="Served to existing consumers until then.")
+    sunset_at = forms.DateTimeField(
+        label="Sunset (UTC)", widget=WHEN, help_text="Served to existing consumers until then."
+    )
 
     def __init__(self, *args: Any, successors: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

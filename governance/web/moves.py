@@ -11,10 +11,11 @@ from django.views.decorators.http import require_POST
 
 from governance import lifecycle, policy, promotions, submissions
 from governance.permissions import visible
+from governance.web import panels
 from governance.web.forms import DeprecateForm, ReasonForm, SubmitForm
 from portal.errors import Invalid, Refused
 from portal.http import show_errors, tell
-from registry.models import Version
+from registry.models import State, Version
 
 
 def find(request: HttpRequest, slug: str, number: str) -> tuple[Any, Version]:
@@ -45,7 +46,7 @@ def submit(request: HttpRequest, slug: str, number: str) -> HttpResponse:
             return tell(request, f"{made} is submitted.", made.get_absolute_url())
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    context = {"version": version, "form": form, "policy": rules, "title": f"Submit {version.label}"}
+    context = {"version": version, "form": form, "policy": rules, **panels.submitting(version, rules)}
     return render(request, "governance/submit.html", context, status=409 if form.errors else 200)
 
 
@@ -82,7 +83,9 @@ def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpRespons
             return tell(request, f"{version.label} is {step.target}.", version.get_absolute_url())
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    context = {"version": version, "form": form, "move": step, "title": f"{step.title} {version.label}"}
+    title, final = f"{step.title} {version.label}", step.target == State.RETIRED
+    context = {"version": version, "form": form, "move": step, "title": title, "is_final": final}
+    context["crumbs"] = panels.crumbs(version)
     return render(request, "governance/move.html", context, status=409 if form.errors else 200)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -10,7 +11,8 @@ from django.utils import timezone
 
 from governance import queries, reviews, submissions
 from governance.checks.verdicts import RuleVerdict, red
-from governance.models import Submission
+from governance.models import Policy, Submission
+from governance.web import sheets
 from portal.charts import Part, stacked_bar
 from portal.errors import Reason
 from registry import catalog
@@ -19,19 +21,49 @@ from registry.models.assets import Risk, State
 
 STATE_TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
 RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "critical": "bad"}
+FACETS = {"role": "Waits for", "environment": "Environment", "risk": "Risk"}
 WORDS = {"approve": "approved", "request_changes": "requested changes", "reject": "rejected"}
+
+
+def crumbs(version: Version, *more: dict[str, str]) -> list[dict[str, str]]:
+    """Return the way to a page about a version."""
+    return [
+        {"label": "Catalogue", "url": reverse("registry:catalogue")},
+        {"label": version.asset.slug, "url": version.asset.get_absolute_url()},
+        {"label": version.number, "url": version.get_absolute_url()},
+        *more,
+    ]
+
+
+def submitting(version: Version, rules: Policy) -> dict[str, Any]:
+    """Return what the page of a new submission prints beside its form: what each environment will ask for."""
+    opened = {row.environment: row for row in version.submissions.filter(state="open")}
+    return {
+        "title": f"Submit {version.label}",
+        "crumbs": crumbs(version),
+        "asked": [
+            {
+                "label": name.capitalize(),
+                "items": sheets.environment_items(rules, name),
+                "open": opened[name].get_absolute_url() if name in opened else "",
+            }
+            for name in rules.environments
+        ],
+    }
 
 
 def queue_row(row: queries.QueueRow) -> dict[str, Any]:
     """Return one row as the queue partial prints it."""
     submission = row.submission
-    waits = f"waits for {', '.join(row.missing)}" if row.missing else "all roles have approved"
+    waits = f"waits for {' and '.join(row.missing)}" if row.missing else "all roles have approved"
     if row.involvement and row.my_roles:
         waits = "you had a hand in it; " + waits
+    elif row.my_verdict is not None:
+        waits = f"you {WORDS[row.my_verdict.verdict]}; {waits}"
     return {
         "label": submission.version.label,
         "url": submission.get_absolute_url(),
-        "sub": f"{submission.version.asset.get_kind_display()} · {waits}",
+        "sub": f"{submission.version.asset.get_kind_display()}, {waits}",
         "environment": submission.environment,
         "blockers": len(row.blockers),
         "risk": submission.version.risk,
@@ -42,23 +74,89 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
     }
 
 
+def choose(rows: list[queries.QueueRow], chosen: dict[str, str]) -> list[queries.QueueRow]:
+    """Return the rows that match the filters of the address."""
+    return [
+        row
+        for row in rows
+        if chosen["role"] in {"", *row.missing}
+        and chosen["environment"] in {"", row.submission.environment}
+        and chosen["risk"] in {"", row.submission.version.risk}
+    ]
+
+
 def queue_facets(rows: list[queries.QueueRow], chosen: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the filters of the queue, by what is in it."""
+    """Return the filters of the queue by what is in it, each value as the link that sets or removes it."""
     values: dict[str, set[str]] = {
-        "role": {each.role for row in rows for each in row.roles},
+        "role": {role for row in rows for role in row.missing},
         "environment": {row.submission.environment for row in rows},
         "risk": {row.submission.version.risk for row in rows},
     }
     return [
         {
-            "name": name,
-            "label": name.capitalize(),
-            "options": [
-                {"value": value, "label": value.capitalize(), "count": None, "selected": value == chosen[name]}
-                for value in sorted(found | ({chosen[name]} - {""}))
-            ],
+            "label": FACETS[name],
+            "options": [option(name, value, chosen) for value in sorted(found | {chosen[name]} - {""})],
         }
         for name, found in values.items()
+    ]
+
+
+def option(name: str, value: str, chosen: dict[str, str]) -> dict[str, Any]:
+    """Return one value of a filter and the link to the queue with it, or without it when it is set."""
+    selected = chosen[name] == value
+    asked = {key: text for key, text in {**chosen, name: "" if selected else value}.items() if text}
+    return {"label": value, "selected": selected, "url": f"{reverse('governance:queue')}?{urlencode(asked)}"}
+
+
+def draft_row(version: Version) -> dict[str, Any]:
+    """Return one draft: still open, or nominated and waiting for its baseline checks."""
+    return {
+        "label": version.label,
+        "url": version.get_absolute_url()
+        if version.is_frozen
+        else reverse("registry:version-edit", args=[version.asset.slug, version.number]),
+        "at": version.frozen_at or version.registered_at,
+        "badge": "candidate" if version.is_frozen else "draft",
+        "word": "Nominated" if version.is_frozen else "Open",
+    }
+
+
+def tiles(mine: list[queries.QueueRow], drafts: int, ending: list[Any], tolerated: list[Any]) -> list[dict[str, Any]]:
+    """Return the numbers on top of the home page."""
+    late = sum(row.is_overdue for row in mine)
+    return [
+        {
+            "label": "My turn",
+            "value": len(mine),
+            "note": f"{late} due within two days" if late else "the most urgent on top" if mine else "all answered",
+            "tone": "bad" if late else "accent" if mine else "ok",
+            "icon": "queue",
+            "url": reverse("governance:queue"),
+        },
+        {
+            "label": "Drafts of my teams",
+            "value": drafts,
+            "note": "not candidates yet",
+            "tone": "neutral",
+            "icon": "draft",
+        },
+        {
+            "label": "Ends within 30 days",
+            "value": len(ending),
+            "note": f"the first on {ending[0].expires_at.day} {ending[0].expires_at:%b}"
+            if ending
+            else "no decision runs out",
+            "tone": "warn" if ending else "ok",
+            "icon": "clock",
+        },
+        {
+            "label": "Tolerated today",
+            "value": len(tolerated),
+            "note": "waivers in force" if tolerated else "no waiver in force",
+            "tone": "warn" if tolerated else "ok",
+            "icon": "waiver",
+            "url": reverse("governance:waivers"),
+        },
     ]
 
 
@@ -144,11 +242,14 @@ def cannot(submission: Submission, user: User, my_roles: list[str], digest: str)
     return []
 
 
-def voided(submission: Submission) -> list[dict[str, Any]]:
+def voided(submission: Submission) -> list[dict[str, str]]:
     """Return each verdict that a change has voided, with what changed since it was given."""
     now = submissions.current_picture(submission)
     rows = []
     for review in reviews.stale(submission):
         changed = sorted(name for name, value in now.items() if review.dossier.get(name) != value)
-        rows.append({"review": review, "changed": changed, "verb": WORDS[review.verdict]})
+        title = f"{review.reviewer} {WORDS[review.verdict]} for {review.role}, and it no longer counts:"
+        rows.append(
+            {"title": title, "text": f"{' and '.join(changed)} changed since {review.given_at:%d %b %H:%M} UTC."}
+        )
     return rows

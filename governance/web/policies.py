@@ -6,9 +6,10 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 
-from governance.checks import BY_SLUG
 from governance.models import Policy
+from governance.web import sheets
 
 
 def policy_list(request: HttpRequest) -> HttpResponse:
@@ -23,9 +24,12 @@ def policy(request: HttpRequest, name: str, number: int) -> HttpResponse:
     user: Any = request.user
     user.require("policy.read")
     found = get_object_or_404(Policy.objects.select_related("published_by"), name=name, number=number)
-    asked = [{"name": each, **found.environment(each)} for each in found.environments]
-    checks = [
-        {"check": BY_SLUG[slug], "rule": rule, "critical": found.is_critical(slug)}
-        for slug, rule in found.content["rules"].items()
-    ]
-    return render(request, "governance/policy.html", {"policy": found, "environments": asked, "checks": checks})
+    context = {
+        "policy": found,
+        "crumbs": [{"label": "Policies", "url": reverse("governance:policies")}],
+        "environments": [
+            {"label": each.capitalize(), "items": sheets.environment_items(found, each)} for each in found.environments
+        ],
+        "checks": sheets.rules(found),
+    }
+    return render(request, "governance/policy.html", context)

@@ -9,18 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from governance import queries, standing, waivers
+from governance import queries, standing
 from governance.permissions import READERS, seats_of, visible
 from governance.web import panels
+from governance.web.waivers import tolerated_by_sight
 from registry.models import User, Version
 
 SOON = timedelta(days=30)
 
 
-def rows_of(user: User, **chosen: str) -> list[queries.QueueRow]:
-    """Return a person's queue, read once for the page and its navigation when nothing is filtered."""
-    if any(chosen.values()):
-        return queries.queue(user, **chosen)
+def rows_of(user: User) -> list[queries.QueueRow]:
+    """Return a person's queue, read once for a page and its navigation."""
     if not hasattr(user, "_queue"):
         user._queue = queries.queue(user)  # type: ignore[attr-defined]
     return user._queue  # type: ignore[attr-defined,no-any-return]
@@ -47,7 +46,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "ending": list(ending),
         **panels.posture(visible(user, Version.objects.all())),
     }
-    tiles = panels.tiles(mine, len(found["drafts"]), found["ending"], waivers.tolerated())
+    tiles = panels.tiles(mine, len(found["drafts"]), found["ending"], tolerated_by_sight(user))
     return render(request, "governance/home.html", {**found, "tiles": tiles})
 
 
@@ -56,7 +55,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     user: Any = request.user
     chosen = {name: request.GET.get(name, "")[:40] for name in ("role", "environment", "risk")}
     every = rows_of(user)
-    rows = [panels.queue_row(row) for row in rows_of(user, **chosen)]
+    rows = [panels.queue_row(row) for row in panels.choose(every, chosen)]
     context = {
         "turn": [row for row in rows if row["is_my_turn"]],
         "rest": [row for row in rows if not row["is_my_turn"]],

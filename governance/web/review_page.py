@@ -9,44 +9,64 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit import log
+from audit.models import Entry
 from governance import promotions, queries, reviews, submissions
-from governance.checks.verdicts import red
-from governance.models import Submission
+from governance.checks.verdicts import RuleVerdict, red
+from governance.models import Promotion, Submission
 from governance.permissions import may, sits_for
-from governance.web import panels
-from governance.web.forms import ReviewForm
+from governance.web import panels, sheets, timeline
+from governance.web.forms import ReasonForm, ReviewForm
 from registry import comparison
 from registry.models import User
 
 
 def page(submission: Submission, user: User, *, form: ReviewForm | None = None) -> dict[str, Any]:
-    """Return everything the review page needs."""
-    digest = submissions.current_digest(submission)
-    found = sorted(submissions.standing_verdicts(submission), key=lambda each: each.is_green)
+    """Return everything the review page needs, in its order from top to bottom."""
+    version, digest = submission.version, submissions.current_digest(submission)
+    found = submissions.standing_verdicts(submission)
+    blocking = red(found)
     got = panels.approvals(submission, digest)
-    serving = promotions.current(submission.version.asset, submission.environment)
-    before = serving.version if serving and serving.version_id != submission.version_id else None
+    serving = promotions.current(version.asset, submission.environment)
+    before = serving.version if serving and serving.version_id != version.pk else None
     return {
         "submission": submission,
-        "version": submission.version,
-        "asset": submission.version.asset,
-        "digest": digest,
+        "version": version,
+        "asset": version.asset,
+        "crumbs": panels.crumbs(version),
         "verdict": panels.verdict_strip(submission, found, got),
+        "voided": panels.voided(submission) if submission.is_open else [],
         "signing": signing(submission, digest),
         "before": before,
+        "nothing_before": nothing_before(submission, serving),
         "changes": changes(submission, before) if before else None,
-        "checks": found,
-        "blocking": red(found),
-        "findings": submission.version.findings.filter(closed_at=None).order_by("triage", "pk"),
+        "blocking": blocking,
         "waived": [each for each in found if each.outcome == "waived"],
-        "voided": panels.voided(submission) if submission.is_open else [],
-        "box": box(submission, user, digest, form),
+        "passed": [each for each in found if each.is_green and each.outcome != "waived"],
+        "findings": version.findings.filter(closed_at=None).order_by("triage", "pk"),
+        "waivers": version.waivers.filter(environment__in=("baseline", submission.environment)).select_related(
+            "requested_by", "version__asset"
+        ),
+        "box": box(submission, user, digest, form, blocking),
+        "bar": f"{sum(each['verdict'] == 'approve' for each in got)} of {len(got)} approvals",
         "may_withdraw": submission.is_open and may(user, "submission.withdraw", submission),
+        "withdraw_form": ReasonForm(auto_id="withdraw_%s"),
         "precedents": queries.precedents(submission),
-        "events": timeline(submission),
-        "got": sum(each["verdict"] == "approve" for each in got),
-        "needed": len(got),
+        "events": timeline.events(happened(submission), user),
     }
+
+
+def nothing_before(submission: Submission, serving: Promotion | None) -> str:
+    """Return why there is nothing to compare with."""
+    if serving is None:
+        return f"Nothing of {submission.version.asset.slug} serves in {submission.environment} yet: all of it is new."
+    return "This very version serves there now."
+
+
+def happened(submission: Submission) -> list[Entry]:
+    """Return what the ledger says about a submission, and about its version since it was opened, newest first."""
+    own = log.entries(subject=submission)[:50]
+    about = log.entries(subject=submission.version, since=submission.submitted_at)[:50]
+    return sorted([*own, *about], key=lambda entry: entry.pk, reverse=True)
 
 
 def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
@@ -57,11 +77,7 @@ def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
         {"label": "Environment", "value": submission.environment.capitalize()},
         {"label": "Identity digest", "value": version.identity_digest, "kind": "digest"},
         {"label": "Dossier digest", "value": digest, "kind": "digest"},
-        {
-            "label": "Policy",
-            "value": f"{submission.policy}",
-            "url": reverse("governance:policy", args=[submission.policy.name, submission.policy.number]),
-        },
+        sheets.policy_item(submission.policy),
         {"label": "Submitted by", "value": str(submission.submitted_by)},
         {"label": "Humans behind it", "value": ", ".join(version.authors) or "nobody named"},
         {"label": "Allowed uses", "value": version.allowed_uses},
@@ -113,7 +129,9 @@ def words(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def box(submission: Submission, user: User, digest: str, form: ReviewForm | None) -> dict[str, Any]:
+def box(
+    submission: Submission, user: User, digest: str, form: ReviewForm | None, blocking: list[RuleVerdict]
+) -> dict[str, Any]:
     """Return the decision box: what this person can sign, or why they cannot."""
     mine = [role for role in reviews.missing_roles(submission) if sits_for(user, role, submission)]
     days = submission.policy.environment(submission.environment)["valid_days"]
@@ -129,24 +147,11 @@ def box(submission: Submission, user: User, digest: str, form: ReviewForm | None
         "note": chosen["note"],
         "dossier_digest": digest,
         "approve_label": f"Approve {submission.version.number} for {submission.environment} until {end}",
+        "blocked": f"Approving is possible once nothing is in the way: {words_of(blocking)}." if blocking else "",
         "cannot": panels.cannot(submission, user, mine, digest),
     }
 
 
-def timeline(submission: Submission) -> list[dict[str, Any]]:
-    """Return everything that happened to the submission and its version since it was opened, newest first."""
-    names = {person.ledger_name: str(person) for person in User.objects.all()}
-    own = log.entries(subject=submission)[:50]
-    about = log.entries(subject=submission.version, since=submission.submitted_at)[:50]
-    entries = sorted([*own, *about], key=lambda entry: entry.pk, reverse=True)
-    return [
-        {
-            "at": entry.recorded_at,
-            "actor": "",
-            "says": entry.say(names.get(entry.actor, "")),
-            "url": reverse("audit:entry", args=[entry.event_id]),
-            "link": "Entry",
-        }
-        for entry in entries
-    ]
-
+def words_of(found: list[RuleVerdict]) -> str:
+    """Return the titles of rules as a list in words."""
+    return ", ".join(each.title.lower() for each in found)

@@ -7,16 +7,26 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
-from django.utils import timezone
+from django.urls import reverse
 
 from governance import policy, queries, waivers
 from governance.checks import runner
 from governance.models import Policy, Waiver
-from governance.permissions import may, visible
+from governance.permissions import visible
+from governance.web import panels, sheets
 from governance.web.forms import AnswerForm, WaiverForm
 from governance.web.moves import find
 from portal.errors import Invalid, Refused
 from portal.http import paginate, show_errors, tell
+from registry.models import User
+
+
+def tolerated_by_sight(user: User) -> list[Waiver]:
+    """Return the waivers in force on what a person may see, those that end first on top."""
+    found = waivers.tolerated()
+    rows = visible(user, Waiver.objects.filter(pk__in=[each.pk for each in found]), asset="version__asset")
+    seen = set(rows.values_list("pk", flat=True))
+    return [each for each in found if each.pk in seen]
 
 
 def waiver_list(request: HttpRequest) -> HttpResponse:
@@ -25,9 +35,8 @@ def waiver_list(request: HttpRequest) -> HttpResponse:
     rows = visible(user, Waiver.objects.all(), asset="version__asset").select_related(
         "version__asset", "requested_by", "decided_by"
     )
-    seen = set(rows.values_list("pk", flat=True))
     context = {
-        "tolerated": [waiver for waiver in waivers.tolerated() if waiver.pk in seen],
+        "tolerated": tolerated_by_sight(user),
         "waiting": queries.waiting_waivers(user),
         "page": paginate(request, rows),
     }
@@ -47,7 +56,14 @@ def request_waiver(request: HttpRequest, slug: str, number: str) -> HttpResponse
             return tell(request, f"The waiver of {made} is requested.", f"/waivers/{made.public_id}/")
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    context = {"version": version, "form": form, "policy": rules, "title": f"Request a waiver for {version.label}"}
+    context = {
+        "version": version,
+        "form": form,
+        "policy": rules,
+        "critical": [slug for slug in runner.slugs_of(rules) if rules.is_critical(slug)],
+        "title": f"Request a waiver for {version.label}",
+        "crumbs": panels.crumbs(version),
+    }
     return render(request, "governance/waiver_request.html", context, status=422 if form.errors else 200)
 
 
@@ -72,14 +88,8 @@ def waiver(request: HttpRequest, public_id: str) -> HttpResponse:
             return tell(request, f"Your answer about {found} is recorded.", request.path)
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    roles = found.policy.content["waivers"]["roles"]
-    context = {
-        "waiver": found,
-        "form": form,
-        "in_force": found.is_in_force(timezone.now()),
-        "may_answer": may(user, "waiver.decide", found) and bool({s.role for s in user.seats.all()} & set(roles)),
-        "roles": roles,
-    }
+    crumbs = [{"label": "Waivers", "url": reverse("governance:waivers")}]
+    context = {"waiver": found, "form": form, "crumbs": crumbs, **sheets.waiver(found, user)}
     return render(request, "governance/waiver.html", context, status=409 if form.errors else 200)
 
 

@@ -7,7 +7,7 @@ from ninja import Router, Status
 
 from registry import composition, evidence, intake
 from registry.registration import EvidencePart, Registration, Semver, Slug
-from registry.web import present
+from registry.web import answers
 from registry.web.doors import NOES, caller, find_version, guard
 
 router = Router(tags=["registry"])
@@ -16,25 +16,25 @@ router = Router(tags=["registry"])
 @router.post(
     "/registrations",
     auth=guard("register"),
-    response={200: present.RegistrationAnswer, 201: present.RegistrationAnswer, **NOES},
+    response={200: answers.RegistrationAnswer, 201: answers.RegistrationAnswer, **NOES},
     summary="Register a whole version with its evidence",
 )
 def register(request: HttpRequest, body: Registration) -> Status:
     """Register a version: 201 when it is new, 200 when it says the same again, 409 with both hashes when it differs."""
     outcome = intake.register(body, actor=caller(request))
-    return Status(201 if outcome.created else 200, present.registration(outcome))
+    return Status(201 if outcome.created else 200, answers.registration(outcome))
 
 
 @router.post(
     "/versions/{asset}/{number}/evidence",
     auth=guard("register"),
-    response={200: present.DocumentAnswer, **NOES},
+    response={200: answers.DocumentAnswer, **NOES},
     summary="Attach one document to a version",
 )
-def attach(request: HttpRequest, asset: Slug, number: Semver, body: EvidencePart) -> present.DocumentAnswer:
+def attach(request: HttpRequest, asset: Slug, number: Semver, body: EvidencePart) -> answers.DocumentAnswer:
     """Attach one document, its exact bytes in base64; the same bytes again return the document that is there."""
     version = find_version(request, asset, number)
-    return present.document(evidence.attach_once(version, body, actor=caller(request)))
+    return answers.document(evidence.attach_once(version, body, actor=caller(request)))
 
 
 @router.get(

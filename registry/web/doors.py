@@ -12,7 +12,7 @@ from ninja import Schema
 from pydantic import ConfigDict
 
 from governance.permissions import visible
-from portal.errors import Fault, Invalid, Reason
+from portal.errors import Reason
 from portal.http import Bearer
 from registry import tokens
 from registry.models import User, Version
@@ -89,13 +89,6 @@ def find_version(request: HttpRequest, asset: str, number: str) -> Version:
     if found is None:
         raise Http404(f"No version {asset}@{number} is registered that this token may see.")
     return found
-
-
-def body_of(request: HttpRequest) -> bytes:
-    """Return the body, whose size the middleware bounds by its announced length. Raises Invalid for none announced."""
-    if "Content-Length" not in request.headers and "Transfer-Encoding" in request.headers:
-        raise Invalid(Fault("body", "a body without a Content-Length", "a body that announces its length"))
-    return request.body
 
 
 def absolute(path: str) -> str:

@@ -26,7 +26,7 @@ def test_a_sentence_uses_plain_keys_only(event: Event) -> None:
 
 
 def test_an_event_is_its_name() -> None:
-    assert Event.REVIEW_GIVEN == "review.given"
+    assert {"review.given": "found"}[Event.REVIEW_GIVEN] == "found"
     assert f"{Event.REVIEW_GIVEN}" == "review.given"
     assert Event("review.given") is Event.REVIEW_GIVEN
 

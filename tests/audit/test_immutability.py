@@ -41,26 +41,21 @@ def refused(statement: str, *parameters: Any) -> str:
     """Return the sentence with which the database refuses a statement."""
     with pytest.raises(ProgrammingError) as error, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-    return str(error.value)
+    return str(error.value).splitlines()[0]
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
 @pytest.mark.parametrize("role", ["origin", "replica"])
-@pytest.mark.parametrize("operation", ["UPDATE", "DELETE", "TRUNCATE"])
 @pytest.mark.usefixtures("ledger")
-def test_the_database_refuses_to_change_what_happened(table: str, role: str, operation: str) -> None:
-    column = APPEND_ONLY[table]
-    statement = {
-        "UPDATE": f"UPDATE {table} SET {column} = {column}",
-        "DELETE": f"DELETE FROM {table}",
-        "TRUNCATE": f"TRUNCATE {table} CASCADE",
-    }[operation]
+def test_the_database_refuses_to_change_what_happened(role: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('session_replication_role', %s, true)", [role])
-    said = refused(statement)
-    assert "append-only" in said
-    assert table in said
-    assert operation in said
+    for table, column in APPEND_ONLY.items():
+        for operation, statement in {
+            "UPDATE": f"UPDATE {table} SET {column} = {column}",
+            "DELETE": f"DELETE FROM {table}",
+            "TRUNCATE": f"TRUNCATE {table} CASCADE",
+        }.items():
+            assert refused(statement) == f"The records in {table} are append-only: {operation} is refused."
 
 
 @pytest.mark.usefixtures("ledger")

@@ -206,7 +206,8 @@ def test_inner_entries_stay_when_the_outer_one_is_left_out(ada: User) -> None:
 def test_nothing_is_added_to_an_entry_that_is_written(ada: User) -> None:
     with record(Event.TEAM_CHANGED, actor=ada, subject=ada) as told:
         pass
-    for late in (lambda: told.note(x=1), lambda: told.about(Thing()), told.skip):
+    lates: list[Callable[[], None]] = [lambda: told.note(x=1), lambda: told.about(Thing()), told.skip]
+    for late in lates:
         with pytest.raises(RuntimeError, match="is written"):
             late()
 
@@ -239,7 +240,11 @@ def test_the_request_is_named_where_there_is_one(ada: User) -> None:
 
 def test_entries_are_found_by_kind_subject_actor_and_time(ada: User) -> None:
     start = datetime(2026, 11, 1, tzinfo=UTC)
-    told = [(Event.REVIEW_GIVEN, ada, Thing()), (Event.DECISION_MADE, Clock(), Thing()), (Event.REVIEW_GIVEN, ada, ada)]
+    told: list[tuple[Event, Any, Any]] = [
+        (Event.REVIEW_GIVEN, ada, Thing()),
+        (Event.DECISION_MADE, Clock(), Thing()),
+        (Event.REVIEW_GIVEN, ada, ada),
+    ]
     for day, (event, actor, subject) in enumerate(told):
         with time_machine.travel(start + timedelta(days=day), tick=False), record(event, actor=actor, subject=subject):
             pass

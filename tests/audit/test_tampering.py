@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings as portal_settings
-from django.db import connection, transaction
+from django.db import transaction
 from pytest_django import Settings
 
 from audit import merkle, notes, seal, sealer, tiles
@@ -376,4 +376,3 @@ def test_the_tampered_ledger_is_not_sealed_any_further(ledger: Ledger, say: Call
     with pytest.raises(sealer.LedgerDamaged):
         seal_due()
     assert Leaf.objects.count() == SIZE
-    assert connection.in_atomic_block

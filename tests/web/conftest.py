@@ -15,6 +15,8 @@ from tests.web.services import Service, make_service
 @pytest.fixture
 def walk(db: None, tmp_path: Path, settings: Any) -> Walk:
     """Return a walk whose artifacts are in a folder of the test."""
+    # Ten people get a password; nothing here is about how slowly it is hashed.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ARTIFACT_ROOTS = [tmp_path / "artifacts"]
     return make_walk(tmp_path)
 

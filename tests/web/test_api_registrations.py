@@ -129,7 +129,6 @@ def change(path: str, value: Any) -> Any:
         change("version.risk.rating", "none"),
         change("version.authors", "ada"),
         change("version.release_notes", "x" * 20_001),
-        change("version.licence", "a\x00b"),
         change("datasets.0.personal_data", "perhaps"),
         change("datasets.0.from", "yesterday"),
         change("components", [{"role": "base", "version": "no-number"}]),
@@ -156,10 +155,11 @@ def test_a_wrong_field_is_named_with_what_was_seen_and_nothing_is_kept(
         (b'{"asset": {}, "asset": {}}', "more than once"),
         (b'{"asset": "\xff\xfe"}', "not UTF-8"),
         (b'{"asset": "\\ud800"}', "ud800"),
+        (b'{"asset": "a\\u0000b"}', "x00"),
         (b'{"asset": ', "line 1"),
         (b"not json", "line 1"),
         (b"[]", "[]"),
-        (b"null", "nothing"),
+        (b"null", "None"),
         (b"7", "7"),
         (b"", "nothing"),
     ],
@@ -185,9 +185,8 @@ def test_a_50_mb_sbom_is_refused_before_it_is_read(ci: Service, body: Body) -> N
 def test_a_body_of_unknown_length_is_refused(ci: Service, body: Body) -> None:
     client = Client()
     headers = {"Authorization": f"Bearer {ci.secret}", "Transfer-Encoding": "chunked"}
-    answer = client.generic("POST", f"{API}/registrations", b"", headers=headers, CONTENT_LENGTH=None)
-    assert answer.status_code == 422
-    assert "Content-Length" in answer.json()["faults"][0]["seen"]
+    answer = client.generic("POST", f"{API}/registrations", json.dumps(body), headers=headers, CONTENT_LENGTH="")
+    assert fields_of(answer) == ["body"]
 
 
 def test_names_that_look_like_formulas_are_kept_as_they_are_where_any_text_may_stand(ci: Service, body: Body) -> None:

@@ -164,7 +164,7 @@ def npy(descr: object, shape: tuple[int, ...], data: bytes, *, raw: str | None =
 
 
 def gguf(template: str | None = None, *, tensors: tuple[tuple[str, int, int], ...] = (), data: bytes = b"") -> bytes:
-    """Return a GGUF file of version 3: an optional chat template, one-dimensional float tensors (name, count, offset)."""
+    """Return a GGUF file: an optional chat template, one-dimensional float tensors (name, count, offset)."""
     pairs = {"general.architecture": "llama"} | ({"tokenizer.chat_template": template} if template is not None else {})
     out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
     for key, value in pairs.items():
