@@ -1,0 +1,43 @@
+"""What administrators see of the audit's own tables, read-only. Reports and exports are for auditors, on their pages."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from audit.models import (
+    Checkpoint,
+    Entry,
+    Export,
+    Leaf,
+    Pending,
+    ServingBatch,
+    ServingConflict,
+    ServingWindow,
+    Tile,
+)
+from portal.administration import RecordAdmin, show, site
+
+
+@admin.register(Entry, site=site)
+class EntryAdmin(RecordAdmin):
+    """Shows the ledger's entries with what they say."""
+
+    list_display = ("kind", "subject_label", "actor", "occurred_at")
+    list_filter = ("kind",)
+    search_fields = ("=subject_id", "=subject_label", "=actor")
+    fields = ("event_id", "kind", "subject_kind", "subject_label", "actor", "occurred_at", "recorded_at", "content")
+
+    @admin.display(description="Content")
+    def content(self, entry: Entry) -> str:
+        """Return the exact body as text."""
+        return bytes(entry.body).decode()
+
+
+show(Pending, "entry")
+show(Leaf, "leaf_index", "entry")
+show(Tile, "level", "index", "width")
+show(Checkpoint, "size", "created_at")
+show(ServingBatch, "source", "batch_id", "actor", "row_count", "received_at", search=("=source", "=batch_id"))
+show(ServingWindow, "customer", "deployment", "digest", "start", "end", "requests", search=("=customer", "=digest"))
+show(ServingConflict, "batch", "actor", "row_count", "received_at")
+show(Export, "kind", "state", "progress", "requested_by", "requested_at", filters=("state",))

@@ -53,25 +53,25 @@ class Event(StrEnum):
     SUBMISSION_CLOSED = "submission.closed", "The submission {subject} was closed as {outcome}."
     REVIEW_GIVEN = "review.given", "{actor} answered {verdict} for {role} on {subject}."
 
-    WAIVER_REQUESTED = "waiver.requested", "{actor} requested a waiver of {rule} for {subject}."
-    WAIVER_GRANTED = "waiver.granted", "{actor} granted a waiver of {rule} for {subject}, until {expires}."
-    WAIVER_REFUSED = "waiver.refused", "{actor} refused a waiver of {rule} for {subject}."
-    WAIVER_REVOKED = "waiver.revoked", "{actor} revoked a waiver of {rule} for {subject}."
+    WAIVER_REQUESTED = "waiver.requested", "{actor} requested a waiver of {subject}."
+    WAIVER_GRANTED = "waiver.granted", "{actor} granted the waiver of {subject}, until {expires}."
+    WAIVER_REFUSED = "waiver.refused", "{actor} refused the waiver of {subject}."
+    WAIVER_REVOKED = "waiver.revoked", "{actor} revoked the waiver of {subject}."
 
-    DECISION_MADE = "decision.made", "{actor} decided {verdict} on {subject}."
-    DECISION_SIGNED = "decision.signed", "The decision on {subject} was signed."
-    DECISION_REVOKED = "decision.revoked", "{actor} revoked the decision on {subject}."
+    DECISION_MADE = "decision.made", "{actor} made the decision: {subject}."
+    DECISION_SIGNED = "decision.signed", "The decision was signed: {subject}."
+    DECISION_REVOKED = "decision.revoked", "{actor} revoked the decision: {subject}."
 
     CONSUMER_GRANTED = "consumer.granted", "{consumer} became a consumer of {subject} in {environment}."
 
-    FINDING_OPENED = "finding.opened", "{vulnerability} was found in {subject}."
-    FINDING_CLOSED = "finding.closed", "{vulnerability} is no longer found in {subject}."
-    FINDING_TRIAGED = "finding.triaged", "{actor} triaged {vulnerability} in {subject} as {triage}."
+    FINDING_OPENED = "finding.opened", "A finding was opened: {subject}."
+    FINDING_CLOSED = "finding.closed", "A finding was closed: {subject}."
+    FINDING_TRIAGED = "finding.triaged", "{actor} triaged {subject} as {triage}."
     ADVISORIES_IMPORTED = "advisories.imported", "{actor} imported {count} advisories from {subject}."
 
     KEY_TRUSTED = "key.trusted", "{actor} trusted the key {subject}."
     KEY_REVOKED = "key.revoked", "{actor} revoked trust in the key {subject}."
-    TOKEN_ISSUED = "token.issued", "{actor} issued the token {subject}."
+    TOKEN_ISSUED = "token.issued", "{actor} issued the token {prefix} to {subject}."
     TOKEN_REVOKED = "token.revoked", "{actor} revoked the token {subject}."
 
     SEAT_GIVEN = "seat.given", "{actor} gave {subject} the role {role}."

@@ -193,12 +193,8 @@ class Backend(BaseBackend):
 def is_admin_permission(perm: str) -> bool:
     """Return whether Django's admin asks for one of its own model permissions, such as `registry.view_team`."""
     label, _, action = perm.partition(".")
-    return label in {"registry", "governance", "audit", "auth", "mfa", "account"} and action.partition("_")[0] in {
-        "view",
-        "add",
-        "change",
-        "delete",
-    }
+    verb = action.partition("_")[0]
+    return label in {"registry", "governance", "audit"} and verb in {"view", "add", "change", "delete"}
 
 
 def may(user: User, rule: str, subject: Any = None) -> bool:

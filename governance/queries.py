@@ -118,8 +118,8 @@ def find_blockers(waiting: list[Submission], at: datetime) -> dict[int, list[str
     """Return the rules that stand in each submission's way, by the newest answers and the waivers in force."""
     versions = {submission.version_id for submission in waiting}
     newest: dict[tuple[int, int, str], CheckRun] = {}
-    runs = CheckRun.objects.filter(version__in=versions).order_by("version", "policy", "check_slug", "-pk")
-    for run in runs.distinct("version", "policy", "check_slug").defer("facts"):
+    runs = CheckRun.objects.filter(version__in=versions).order_by("version_id", "policy_id", "check_slug", "-pk")
+    for run in runs.distinct("version_id", "policy_id", "check_slug").defer("facts"):
         newest[(run.version_id, run.policy_id, run.check_slug)] = run
     waived = {
         (waiver.version_id, waiver.environment, waiver.rule)

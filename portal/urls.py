@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.urls import include, path
 
-from portal import health
+from portal import administration, health
 from portal.api import api
 
 urlpatterns = [
@@ -15,7 +14,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
-    path("admin/", admin.site.urls),
+    path("admin/", administration.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

@@ -11,6 +11,8 @@ from portal.errors import Fault, Invalid, Refused
 from registry.drafts import validated
 from registry.models import Membership, Seat, Team, User
 
+ADMINISTRATOR = "administrator"
+
 
 def open_account(
     username: str,
@@ -25,11 +27,7 @@ def open_account(
     """Open an account for a person or a service. Only people have passwords."""
     user = User(username=username, name=name, email=email, kind=kind, is_staff=admin)
     if password:
-        try:
-            validate_password(password, user)
-        except ValidationError as error:
-            raise Invalid(Fault("password", "a password", " ".join(error.messages))) from error
-        user.set_password(password)
+        choose_password(user, password)
     else:
         user.set_unusable_password()
     validated(user, exclude=("password",))
@@ -38,6 +36,27 @@ def open_account(
         if User.objects.filter(username=username).exists():
             raise Refused("username_taken", f"An account named {username} is there already.")
         user.save()
+    return user
+
+
+def choose_password(user: User, password: str) -> None:
+    """Put a password on an account that the caller saves. Raises Invalid for a weak one, and for services."""
+    if user.kind != "person":
+        raise Invalid(Fault("password", "a password", "none: services have tokens instead"))
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(Fault("password", "a password", " ".join(error.messages))) from error
+    user.set_password(password)
+
+
+def set_password(user: User, password: str, *, actor: User) -> User:
+    """Give a person a new password, which ends the sessions that the old one opened."""
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="password"):
+        user = User.objects.select_for_update().get(pk=user.pk)
+        actor.require("people.change")
+        choose_password(user, password)
+        user.save(update_fields=["password"])
     return user
 
 
@@ -81,7 +100,10 @@ def leave_team(membership: Membership, *, actor: User) -> None:
 
 
 def give_seat(user: User, role: str, *, actor: User, everywhere: bool = True) -> Seat:
-    """Give a person a role, everywhere or only for assets granted one by one. Nobody gives themselves one."""
+    """Give a person a role, everywhere or only for assets granted one by one. Nobody gives themselves one.
+
+    An administrator's seat opens the admin as well; taking it away closes it.
+    """
     if user.kind != "person":
         raise Invalid(Fault("user", user.username, "a person: services act by the scopes of their tokens"))
     with log.record(Event.SEAT_GIVEN, actor=actor, subject=user, role=role, everywhere=everywhere):
@@ -93,6 +115,9 @@ def give_seat(user: User, role: str, *, actor: User, everywhere: bool = True) ->
         seat = Seat(user=user, role=role, everywhere=everywhere)
         validated(seat, exclude=("user",))
         seat.save()
+        if role == ADMINISTRATOR:
+            user.is_staff = True
+            user.save(update_fields=["is_staff"])
     return seat
 
 
@@ -101,3 +126,6 @@ def take_seat(seat: Seat, *, actor: User) -> None:
     with log.record(Event.SEAT_TAKEN, actor=actor, subject=seat.user, role=seat.role):
         actor.require("people.change")
         seat.delete()
+        if seat.role == ADMINISTRATOR:
+            seat.user.is_staff = False
+            seat.user.save(update_fields=["is_staff"])

@@ -61,9 +61,10 @@ class Entry(InsertOnly):
         details: dict[str, Any] = self.document["details"]
         return details
 
-    def say(self, actor: str = "") -> str:
-        """Return the entry's sentence, with a name to show for the actor in place of the opaque one."""
-        return events.sentence(self.kind, actor=actor or self.actor, subject=self.subject_label, details=self.details)
+    def say(self, actor: str = "", subject: str = "") -> str:
+        """Return the entry's sentence, with names to show for actor and subject in place of the opaque ones."""
+        told = subject or self.subject_label
+        return events.sentence(self.kind, actor=actor or self.actor, subject=told, details=self.details)
 
 
 class Pending(models.Model):

@@ -13,6 +13,8 @@ from audit.reports.base import Column, Filters, Report, Row, key_of, narrowed
 from governance.models import Decision, Review
 from registry.models import Evidence
 
+DID = {"approve": "approved", "reject": "rejected", "request_changes": "asked for changes to"}
+
 
 class Approvals(Report):
     """Every verdict that a person gave, approvals and all others."""
@@ -26,11 +28,11 @@ class Approvals(Report):
         Column("Reviewer", brief=True),
         Column("Account"),
         Column("Verdict", "word", brief=True),
+        Column("Note", "note", brief=True),
         Column("Role", brief=True),
         Column("Version", "version", brief=True),
         Column("Environment", brief=True),
         Column("Counts", "word", brief=True),
-        Column("Note", brief=True),
         Column("Proved who they are", "time"),
         Column("Proved by"),
         Column("Dossier digest", "digest"),
@@ -65,11 +67,11 @@ class Approvals(Report):
                 str(review.reviewer),
                 review.reviewer.ledger_name,
                 review.verdict,
+                review.note,
                 review.role,
                 submission.version.label,
                 submission.environment,
                 "counted" if counts(review, as_of, decided, attached) else "stale",
-                review.note,
                 review.authenticated_at,
                 review.authenticated_by,
                 review.dossier_digest,
@@ -80,9 +82,9 @@ class Approvals(Report):
             )
 
     def say(self, row: Row) -> str:
-        """Return "Rhea answered approve for security on fraud-scorer@2.1.0 in production"."""
-        _, reviewer, _, verdict, role, version, environment, *_ = row
-        return f"{reviewer} answered {str(verdict).replace('_', ' ')} for {role} on {version} for {environment}"
+        """Return "Rhea approved fraud-scorer@2.1.0 for production as security"."""
+        _, reviewer, _, verdict, _, role, version, environment, *_ = row
+        return f"{reviewer} {DID[str(verdict)]} {version} for {environment} as {role}"
 
 
 def decided_dossiers(found: Sequence[Review], as_of: datetime) -> dict[int, str]:

@@ -25,9 +25,9 @@ Row = tuple[Cell, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `kind` is text, word, time, number, digest, version, decision or entry.
+    """One column. `kind` is text, note, word, time, number, digest, version, decision or entry.
 
-    Pages show the brief columns; files have all of them.
+    Pages show the brief columns, and a brief note under the brief column before it; files have all of them.
     """
 
     title: str

@@ -23,7 +23,7 @@ class Checks(Report):
         Column("Check", brief=True),
         Column("Version", "version", brief=True),
         Column("Outcome", "word", brief=True),
-        Column("Says", brief=True),
+        Column("Says", "note", brief=True),
         Column("Tool", brief=True),
         Column("Tool version", brief=True),
         Column("Input digest", "digest"),

@@ -24,12 +24,12 @@ class Decisions(Report):
     columns = (
         Column("Decided", "time", brief=True),
         Column("Verdict", "word", brief=True),
+        Column("Reason", "note", brief=True),
         Column("Version", "version", brief=True),
         Column("Environment", brief=True),
         Column("Decided by", brief=True),
         Column("Account"),
-        Column("Approvals", brief=True),
-        Column("Reason"),
+        Column("Approvals", "note", brief=True),
         Column("Valid until", "time", brief=True),
         Column("Stands", "word", brief=True),
         Column("Signed", "time"),
@@ -59,12 +59,12 @@ class Decisions(Report):
             yield (
                 decision.made_at,
                 decision.verdict,
+                decision.reason,
                 decision.version.label,
                 decision.environment,
                 str(decision.made_by),
                 decision.made_by.ledger_name,
                 "; ".join(f"{each['role']}: {names[each['principal']]}" for each in said["approvals"]),
-                decision.reason,
                 decision.expires_at,
                 stands(decision, as_of),
                 signature.signed_at if signature else None,
@@ -81,7 +81,7 @@ class Decisions(Report):
 
     def say(self, row: Row) -> str:
         """Return "Rhea approved fraud-scorer@2.1.0 for production"."""
-        _, verdict, version, environment, by, *_ = row
+        _, verdict, _, version, environment, by, *_ = row
         return f"{by} {verdict} {version} for {environment}"
 
 

@@ -44,7 +44,9 @@ def summed_up(answers: list[Standing | None], window: ServingWindow) -> Judgemen
     """Return one judgement from the standings that a window lived through."""
     known = [answer for answer in answers if answer is not None and answer.version is not None]
     if not known:
-        return Judgement("unregistered", why=f"Nothing with the identity digest {window.digest[:12]}… was registered.")
+        return Judgement(
+            "unregistered", why=f"Nothing with the identity digest {window.digest[:12]}… was registered then."
+        )
     allowed = [answer for answer in known if answer.allow]
     refused = [answer for answer in known if not answer.allow]
     label = known[0].version.label if known[0].version else ""

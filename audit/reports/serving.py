@@ -32,7 +32,7 @@ class Serving(Report):
         Column("Identity digest", "digest"),
         Column("Requests", "number", brief=True),
         Column("Governed", "word", brief=True),
-        Column("Why not", brief=True),
+        Column("Why not", "note", brief=True),
         Column("Decision", "decision"),
         Column("Batch"),
         Column("Reported", "time"),

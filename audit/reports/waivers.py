@@ -26,6 +26,7 @@ class Waivers(Report):
     columns = (
         Column("Granted", "time", brief=True),
         Column("Rule", brief=True),
+        Column("Reason", "note", brief=True),
         Column("Version", "version", brief=True),
         Column("Environment", brief=True),
         Column("Granted by", brief=True),
@@ -36,7 +37,6 @@ class Waivers(Report):
         Column("Expires", "time", brief=True),
         Column("Stands", "word", brief=True),
         Column("Revoked", "time"),
-        Column("Reason", brief=True),
         Column("Compensating control"),
         Column("Note"),
         Column("Policy"),
@@ -59,6 +59,7 @@ class Waivers(Report):
             yield (
                 waiver.decided_at,
                 waiver.rule,
+                waiver.reason,
                 waiver.version.label,
                 waiver.environment,
                 str(granter),
@@ -69,7 +70,6 @@ class Waivers(Report):
                 waiver.expires_at,
                 stands(waiver, as_of),
                 waiver.revoked_at if waiver.revoked_at and waiver.revoked_at <= as_of else None,
-                waiver.reason,
                 waiver.compensating_control,
                 waiver.decision_note,
                 str(waiver.policy),
@@ -79,7 +79,7 @@ class Waivers(Report):
 
     def say(self, row: Row) -> str:
         """Return "Rhea waived vulnerabilities for fraud-scorer@2.1.0 in production"."""
-        _, rule, version, environment, by, *_ = row
+        _, rule, _, version, environment, by, *_ = row
         return f"{by} waived {rule} for {version} in {environment}"
 
 

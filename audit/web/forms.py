@@ -87,6 +87,11 @@ class ReportForm(AsOfForm):
             self.add_error("until", "The period ends before it begins.")
         return cleaned
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether the form says more than the instant, or says something wrong."""
+        return bool(self.errors) or self.filters() != Filters()
+
     def filters(self) -> Filters:
         """Return what was asked for."""
         asked = {name: self.cleaned_data.get(name) for name in Filters.__dataclass_fields__}
@@ -124,3 +129,8 @@ class LedgerForm(forms.Form):
     actor = line("By", most=120, help_text="A name, or person:<id>.")
     since = instant("From (UTC)")
     until = instant("Until (UTC)", help_text="Not included.")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether the form asks for a part of the ledger, or asks wrongly."""
+        return bool(self.errors) or any(self.cleaned_data.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -59,15 +59,19 @@ class ShownCell:
     value: Any
     url: str = ""
     like: str = ""
+    note: str = ""
 
 
 def cells(report: Report, row: Row) -> list[ShownCell]:
-    """Return the brief cells of a row."""
-    return [
-        ShownCell(column.title, column.kind, value, address_of(column.kind, value), LIKE.get(str(value), str(value)))
-        for column, value in zip(report.columns, row, strict=True)
-        if column.brief
-    ]
+    """Return the brief cells of a row, each with the note that follows it."""
+    shown: list[ShownCell] = []
+    for column, value in zip(report.columns, row, strict=True):
+        if column.brief and column.kind == "note":
+            shown[-1] = replace(shown[-1], note=str(value or ""))
+        elif column.brief:
+            like = LIKE.get(str(value), str(value))
+            shown.append(ShownCell(column.title, column.kind, value, address_of(column.kind, value), like))
+    return shown
 
 
 def address_of(kind: str, value: Any) -> str:

@@ -40,9 +40,7 @@ OPAQUE = frozenset({"lz4", "zstandard", "7z", "rar"})
 COMPRESSED = frozenset({"zlib", "gzip", "bzip2", "xz"})
 PICKLE_NAMES = ".pkl .pickle .pck .pcl .p .joblib .jbl .bin .pt .pth .ckpt .dat .data .model .sav .mdl .clf .est"
 TORCH_NAMES = ".pt .pth .bin .ckpt .pkl .model .torch .tar .jit .pyt .th .t7 .mar"
-PROSE_NAMES = (
-    ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css"
-)
+PROSE_NAMES = ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css"
 PROMPT_NAMES = ".prompt .jinja .jinja2 .j2 .tmpl .template .mustache"
 MODEL_TEXT_NAMES = ".vocab .merges .model .pmml .lst .names .labels .bpe .tokens .pbtxt .prototxt .params"
 REPOSITORY_NAMES = ".svg .sha256 .gitattributes .gitignore"

@@ -164,7 +164,7 @@ def _start(stack: ExitStack, folder: Path, port: int, progress: Progress) -> lis
     """Start database, broker and the portal in order, say so line by line, and return what must stay running."""
     cast = folder / "cast.txt"
     progress.say(f"Countersign demo; data and logs in {folder}")
-    if not cast.exists() and "DATABASE_URL" not in os.environ:
+    if not cast.exists() and not os.environ.get("DATABASE_URL"):
         _forget(folder)
     runtime = stack.enter_context(services.private_folder())
     parts = stack.enter_context(services.serve(folder, runtime, durable=True))
@@ -178,6 +178,8 @@ def _start(stack: ExitStack, folder: Path, port: int, progress: Progress) -> lis
     progress.say("tables and static files ready")
     if fresh:
         _seed(site, cast)
+        # Every step of the cast rang for a worker, and most of that work is done.
+        parts.forget_messages()
     children = _start_portal(stack, site)
     progress.say(f"ready at http://localhost:{port}")
     print(f"\n{cast.read_text(encoding='utf-8').strip() if cast.exists() else 'This database was not seeded here.'}\n")

@@ -75,8 +75,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def ledger_ref(self) -> tuple[str, str, str]:
-        """Return (kind, label, id) for an entry about this account."""
-        return ("person", self.username, str(self.ledger_id))
+        """Return (kind, label, id) for an entry about this account: opaque, because entries outlive every erasure."""
+        return ("person", f"{self.kind} {self.ledger_id.hex[:8]}", str(self.ledger_id))
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Ask every backend, always: Django's superuser shortcut would let an administrator approve his own work."""
@@ -177,7 +177,7 @@ class AccessToken(Governed):
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
-    history = History(excluded_fields=["secret_sha256"])
+    history = History()
 
     class Meta:
         ordering = ["-issued_at"]

@@ -44,9 +44,9 @@ def test_a_key_that_an_entry_does_not_carry_is_an_ellipsis() -> None:
 
 def test_an_instant_is_shown_for_people() -> None:
     said = Event.WAIVER_GRANTED.say(
-        actor="Rhea", subject="x@1.0.0", details={"rule": "licence", "expires": "2027-02-21T09:30:00.000000Z"}
+        actor="Rhea", subject="licence for x@1.0.0 in production", details={"expires": "2027-02-21T09:30:00.000000Z"}
     )
-    assert said == "Rhea granted a waiver of licence for x@1.0.0, until 21 Feb 2027, 09:30 UTC."
+    assert said == "Rhea granted the waiver of licence for x@1.0.0 in production, until 21 Feb 2027, 09:30 UTC."
 
 
 def test_details_cannot_reach_into_the_template() -> None:

@@ -10,6 +10,8 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from portal.embedded import postgres
 from portal.embedded.broker import free_port
 from tests.processes import children_of, gone
@@ -39,6 +41,7 @@ def read_until(demo: subprocess.Popen[str], words: str) -> str:
     raise AssertionError("".join(lines))
 
 
+@pytest.mark.demo
 def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, port = tmp_path / "demo", free_port()
     first = start(folder, port)

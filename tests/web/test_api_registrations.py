@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from datetime import timedelta
 from hashlib import sha256
@@ -23,7 +24,7 @@ Body = dict[str, Any]
 
 @pytest.fixture
 def body(walk: Walk) -> Body:
-    return walk.registration("fraud-scorer", "2.1.0", artifacts.scorer(1))
+    return copy.deepcopy(walk.registration("fraud-scorer", "2.1.0", artifacts.scorer(1)))
 
 
 def sbom(body: Body, name: str = "sbom.cdx.json") -> dict[str, str]:

@@ -1,0 +1,156 @@
+"""The figures: scanning against hashing, the ledger, the gate, matching."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+from django.db import connection
+from django.test import Client
+
+from audit import log, sealer, verifier
+from audit.events import Event
+from audit.models import Entry
+from benchmarks.measure import once, say, seconds
+from governance import advisories, scanning
+from portal.demo import artifacts
+from portal.demo.walk import Walk
+from registry.models import User
+
+MEGABYTE = 1024 * 1024
+
+
+def measure_scan(folder: Path, megabytes: int) -> float:
+    """Compare hashing and scanning a safetensors file in one go with sha256 alone; returns the ratio."""
+    path = folder / f"{megabytes}.safetensors"
+    size = megabytes * MEGABYTE
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        for _ in range(megabytes):
+            file.write(os.urandom(MEGABYTE))
+
+    def hash_alone() -> None:
+        digest = sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(MEGABYTE):
+                digest.update(chunk)
+
+    alone = seconds(hash_alone, runs=3)
+    both = seconds(lambda: scanning.scan(path), runs=3)
+    path.unlink()
+    say(f"hash and scan / sha256 alone, {megabytes} MB", f"{both / alone:.2f}x", "limit 1.2x on 1 GB")
+    return both / alone
+
+
+def measure_ledger(count: int) -> tuple[float, float]:
+    """Write, seal and verify entries; returns sealed and verified entries a second."""
+    actor = User.objects.system("bench")
+    subject = actor
+    written = once(lambda: [write(actor, subject, number) for number in range(count)])
+    say(f"ledger: verbs with an entry, {count:,}", f"{count / written:,.0f}/s")
+    before = Entry.objects.count()
+    sealed = once(drain)
+    checked = once(verifier.verify)
+    say(f"ledger: seal {count:,}", f"{count / sealed:,.0f}/s", "aim 40,000/s")
+    say(f"ledger: verify {before:,}", f"{before / checked:,.0f}/s", "aim 100,000/s; rows named are verified too")
+    return count / sealed, before / checked
+
+
+def write(actor: User, subject: User, number: int) -> None:
+    """Write one entry as a verb does."""
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=subject, change=f"bench {number}"):
+        pass
+
+
+def drain() -> None:
+    """Seal until nothing is left."""
+    while sealer.seal_due():
+        pass
+
+
+def measure_gate(walk: Walk) -> float:
+    """Compare one gate answer, HTTP handling included, with one bare round trip to the database; returns the ratio."""
+    version = walk.candidate("bench-model", "1.0.0", artifacts.scorer(1))
+    walk.approved(version)
+    client = Client(headers={"authorization": f"Bearer {walk.cast.deploy_token}"})
+    address = f"/api/v1/gate?digest=sha256:{version.identity_digest}&environment=production&consumer=bench"
+
+    def ask() -> None:
+        answer = client.get(address)
+        if not answer.json()["allow"]:
+            raise RuntimeError(answer.content.decode())
+
+    def round_trip() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    asked, bare = seconds(lambda: [ask() for _ in range(100)]), seconds(lambda: [round_trip() for _ in range(100)])
+    say("gate: answers a second, one process", f"{100 / asked:,.0f}/s")
+    say("gate: one answer / one bare round trip", f"{asked / bare:.1f}x")
+    return asked / bare
+
+
+def measure_matching(walk: Walk, folder: Path, count: int) -> float:
+    """Match 10,000 components against a number of advisories; returns the seconds."""
+    path = folder / f"osv-{count}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"GHSA-bench-{number}.json", json.dumps(record(number)))
+    imported = once(lambda: advisories.import_zip(path, ecosystem="PyPI", actor=walk.cast.alma))
+    say(f"advisories: import {count:,}", f"{count / imported:,.0f}/s")
+    components = [component(number) for number in range(10_000)]
+    taken = seconds(lambda: advisories.match(components), runs=3)
+    say(f"match 10,000 components against {count:,}", f"{taken:.2f} s", "aim 2 s against 250,000")
+    return taken
+
+
+def record(number: int) -> dict[str, object]:
+    """Return one OSV record."""
+    return {
+        "id": f"GHSA-bench-{number}",
+        "modified": "2026-11-01T00:00:00Z",
+        "summary": "bench",
+        "database_specific": {"severity": "HIGH"},
+        "affected": [
+            {
+                "package": {"ecosystem": "PyPI", "name": f"package-{number}"},
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.0"}]}],
+            }
+        ],
+    }
+
+
+class Piece:
+    """A component as an SBOM names it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.version = name, "1.0"
+        self.purl, self.purl_type, self.purl_name = f"pkg:pypi/{name}@1.0", "pypi", name
+
+
+def component(number: int) -> Piece:
+    """Return one of 10,000 components, a tenth of which have an advisory."""
+    return Piece(f"package-{number}" if number % 10 == 0 else f"clean-{number}")
+
+
+def run(*, full: bool) -> None:
+    """Take all figures, each at two sizes so that growth shows."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for megabytes in (100, 1000) if full else (20, 200):
+            measure_scan(folder, megabytes)
+        from tests.factories import make_walk  # noqa: PLC0415 -- the tests' cast is only there in a checkout
+
+        walk = make_walk(folder)
+        measure_gate(walk)
+        for count in (2_000, 20_000) if full else (500, 5_000):
+            measure_ledger(count)
+        for count in (5_000, 50_000) if full else (1_000, 10_000):
+            measure_matching(walk, folder, count)
