@@ -14,6 +14,7 @@ from allauth.account.decorators import secure_admin_login
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -41,10 +42,12 @@ class Site(admin.AdminSite):
         user = request.user
         return bool(user.is_active and user.is_staff and user.has_perm("portal.administer"))
 
-    @method_decorator(secure_admin_login)
+    @method_decorator([login_not_required, secure_admin_login])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Refuse whoever is signed in and no administrator; the decorator sends everybody else to the portal's page."""
-        raise PermissionDenied("The admin is for administrators.")
+        """Let administrators in and refuse whoever else is signed in; strangers are sent to the portal's own page."""
+        if not self.has_permission(request):
+            raise PermissionDenied("The admin is for administrators.")
+        return redirect("admin:index")
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Lead to the portal's own page."""

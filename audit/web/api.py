@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from audit import seal, sealer, serving
 from audit.models import ServingWindow
 from audit.web import answers, batches
-from governance.permissions import may, visible
+from governance.permissions import visible
 from registry.models import User, Version
 from registry.web.doors import NOES, caller, guard
 
@@ -63,7 +63,7 @@ def report(request: HttpRequest, batch_id: Label) -> answers.BatchAnswer:
     summary="Who served a customer at an instant",
 )
 def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.ServedAnswer:
-    """Return the windows in which a customer was served: a team sees its own digests, an auditor sees all."""
+    """Return the windows in which a customer was served: a service sees the digests of its teams."""
     found = find_windows(caller(request), question)
     names = name_digests(caller(request), {window.digest for window in found})
     return answers.served(question.customer, question.at, found, names, MOST_LISTED)
@@ -71,9 +71,8 @@ def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.Served
 
 def find_windows(user: User, question: ServedQuestion) -> list[ServingWindow]:
     """Return the windows that the caller may see, one more than are listed."""
-    found = serving.serving_at(question.customer, question.at).select_related("batch")
-    if not may(user, "report.read"):
-        found = found.filter(digest__in=visible(user, Version.objects.all()).order_by().values("identity_digest"))
+    own = visible(user, Version.objects.all()).order_by().values("identity_digest")
+    found = serving.serving_at(question.customer, question.at).filter(digest__in=own).select_related("batch")
     return list(found[: MOST_LISTED + 1])
 
 

@@ -28,17 +28,20 @@ FORBIDDEN = frozenset(f"{RUNNING} {REACHING}".split())
 
 def set_limits(limits: Limits) -> list[str]:
     """Bound memory, processor time, written files and core dumps; return the names of the bounds that hold."""
+    # The kernel says why only at the soft limit on processor time, so the hard one comes a second later.
     bounds = (
-        ("memory", resource.RLIMIT_AS, limits.address_bytes),
-        ("cpu", resource.RLIMIT_CPU, limits.cpu_seconds),
-        ("no-writing", resource.RLIMIT_FSIZE, 0),
-        ("no-core", resource.RLIMIT_CORE, 0),
+        ("memory", resource.RLIMIT_AS, limits.address_bytes, 0),
+        ("cpu", resource.RLIMIT_CPU, limits.cpu_seconds, 1),
+        ("no-writing", resource.RLIMIT_FSIZE, 0, 0),
+        ("no-core", resource.RLIMIT_CORE, 0, 0),
     )
     held = []
-    for name, kind, wanted in bounds:
+    for name, kind, wanted, more in bounds:
         _, hard = resource.getrlimit(kind)
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(kind, (most, most))
+        soft, most = (
+            value if hard == resource.RLIM_INFINITY else min(value, hard) for value in (wanted, wanted + more)
+        )
+        resource.setrlimit(kind, (soft, most))
         held.append(name)
     return held
 

@@ -111,20 +111,29 @@ def scan(
     scene = Scene(limits, Budget(limits), allowlist, inspect)
     piece_name = path.name if name is None else name
     try:
-        # Without O_NONBLOCK a named pipe would keep the scanner waiting for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        says = f"The file cannot be opened: {error.strerror}."
-        return make_report(scene, "unknown", extra=Finding("unopened", says, "", Verdict.ERROR))
+        descriptor = open_file(path)
+    except Unreadable as problem:
+        return make_report(scene, "unknown", extra=Finding(problem.code, problem.says, "", Verdict.ERROR))
     with io.FileIO(descriptor, "rb") as handle:
         return scan_handle(handle, piece_name, scene)
+
+
+def open_file(path: Path) -> int:
+    """Return a descriptor of an ordinary file, for reading. Raises Unreadable for anything else."""
+    try:
+        # Without O_NONBLOCK a named pipe would keep the scanner waiting for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise Unreadable("unopened", f"The file cannot be opened: {error}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable("not-a-file", "This is a folder, a pipe or a device, not a file.")
+    return descriptor
 
 
 def scan_handle(handle: io.FileIO, name: str, scene: Scene) -> Report:
     """Judge an open file. Small ones are read into memory once; of large ones only what decides is read twice."""
     before = os.fstat(handle.fileno())
-    if not stat.S_ISREG(before.st_mode):
-        return make_report(scene, "unknown", extra=Finding("not-a-file", "This is not a file.", "", Verdict.ERROR))
     if before.st_size > scene.limits.file_bytes:
         says = f"The file has {before.st_size:,} bytes; {scene.limits.file_bytes:,} is the most."
         return make_report(scene, "unknown", extra=Finding("too-large", says, "", Verdict.ERROR), size=before.st_size)

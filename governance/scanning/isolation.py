@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from governance.scanning.allowlist import read_allowlist
-from governance.scanning.engine import inspect, make_report
-from governance.scanning.limits import Budget, Limits
+from governance.scanning.engine import inspect, make_report, open_file
+from governance.scanning.limits import Budget, Limits, Unreadable
 from governance.scanning.report import Finding, Report, Verdict
 from governance.scanning.scene import Scene
 
@@ -44,10 +44,9 @@ def scan_in_child(path: Path, *, name: str | None = None, limits: Limits | None 
     """
     limits = limits or Limits()
     try:
-        # Without O_NONBLOCK a named pipe would keep us waiting for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return _failure(limits, "unopened", f"The file cannot be opened: {error.strerror}.")
+        descriptor = open_file(path)
+    except Unreadable as problem:
+        return _failure(limits, problem.code, problem.says)
     try:
         return _ask_child(descriptor, path.name if name is None else name, limits)
     except ChildFailed as problem:

@@ -115,34 +115,39 @@ class Walk:
         self.cast.cee_i.token_scopes = frozenset({"register", "read"})  # type: ignore[attr-defined]
         return intake.register(request, actor=self.cast.cee_i).version
 
-    def evidence(
-        self, version: Version, *, parts: Mapping[str, str] = documents.PARTS, **changes: Any
-    ) -> list[dict[str, str]]:
+    def evidence(self, version: Version, **changes: Any) -> list[dict[str, str]]:
         """Return SBOM, provenance, evaluation and model card of a version as parts of a registration."""
+        return self.documents_for(
+            version.asset.slug,
+            version.number,
+            version.artifact_sha256 or version.identity_digest,
+            identity=version.identity_digest,
+            **changes,
+        )
+
+    def documents_for(
+        self,
+        slug: str,
+        number: str,
+        sha256: str,
+        *,
+        identity: str = "",
+        parts: Mapping[str, str] = documents.PARTS,
+        **changes: Any,
+    ) -> list[dict[str, str]]:
+        """Return the evidence of an artifact as parts of a registration; a composed version has another identity."""
         now = timezone.now()
-        digest = version.artifact_sha256 or version.identity_digest
-        slug = version.asset.slug
+        build = {"commit": COMMIT, "at": now, "people": changes.get("people", ())}
+        measured = {
+            "at": changes.get("measured_at", now - timedelta(hours=2)),
+            "author": changes.get("evaluator", "evaluations@example.com"),
+            "metrics": changes.get("metrics", documents.GOOD),
+        }
         bodies = {
-            "sbom": ("sbom.cdx.json", documents.sbom(slug, version.number, digest, parts)),
-            "provenance": (
-                "provenance.dsse.json",
-                documents.provenance(
-                    slug, digest, self.builder, commit=COMMIT, at=now, people=changes.get("people", ())
-                ),
-            ),
-            "evaluation": (
-                "evaluation.json",
-                documents.evaluation(
-                    version.identity_digest,
-                    at=changes.get("measured_at", now - timedelta(hours=2)),
-                    author=changes.get("evaluator", "evaluations@example.com"),
-                    metrics=changes.get("metrics", documents.GOOD),
-                ),
-            ),
-            "model-card": (
-                "README.md",
-                documents.model_card(slug, library="sklearn", uses=version.allowed_uses, never=version.prohibited_uses),
-            ),
+            "sbom": ("sbom.cdx.json", documents.sbom(slug, number, sha256, parts)),
+            "provenance": ("provenance.dsse.json", documents.provenance(slug, sha256, self.builder, **build)),
+            "evaluation": ("evaluation.json", documents.evaluation(identity or sha256, **measured)),
+            "model-card": ("README.md", documents.model_card(slug)),
         }
         return [
             {"kind": kind, "filename": name, "content_base64": base64.b64encode(body).decode()}

@@ -33,7 +33,7 @@ from portal.embedded.processes import processes
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 LOCK = "demo.lock"
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 180.0
 
 
 @dataclass(frozen=True)

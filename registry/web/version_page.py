@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
@@ -31,6 +32,7 @@ TABS = {
     "serving": "Serving",
     "history": "History",
 }
+SERVED = timedelta(days=90)
 TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
 
 
@@ -253,9 +255,11 @@ def asked(version: Version, user: User) -> dict[str, Any]:
 
 
 def served(version: Version, user: User) -> dict[str, Any]:
-    """Return the newest serving windows of the identity digest, and the consumers the gate has let in."""
-    windows = serving.windows_of(version.identity_digest) if version.identity_digest else []
-    return {"windows": windows[:50], "consumers": version.consumer_grants.all()}
+    """Return the newest serving windows of the identity digest in the last 90 days, and the consumers the gate has let in."""
+    now = timezone.now()
+    found = serving.windows_of(version.identity_digest, now - SERVED, now) if version.identity_digest else None
+    windows = list(found.order_by("-start", "-id")[:50]) if found is not None else []
+    return {"windows": windows, "consumers": version.consumer_grants.all()}
 
 
 def told(version: Version, user: User) -> dict[str, Any]:

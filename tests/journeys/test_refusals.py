@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -149,8 +150,10 @@ def test_a_critical_rule_cannot_be_waived_by_anybody(walk: Walk) -> None:
     assert refusal.value.code == "rule_is_critical"
 
 
-def test_an_open_critical_finding_stands_in_the_way(walk: Walk, tmp_path) -> None:
-    import_advisories(walk.cast, tmp_path, osv("GHSA-aaaa-bbbb-cccc", "joblib", fixed="1.6.0", aliases=["CVE-2026-10001"]))
+def test_an_open_critical_finding_stands_in_the_way(walk: Walk, tmp_path: Path) -> None:
+    import_advisories(
+        walk.cast, tmp_path, osv("GHSA-aaaa-bbbb-cccc", "joblib", fixed="1.6.0", aliases=["CVE-2026-10001"])
+    )
     version = walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1))
     submission = walk.submit(version, "staging")
     with pytest.raises(Refused) as refusal:
@@ -159,7 +162,7 @@ def test_an_open_critical_finding_stands_in_the_way(walk: Walk, tmp_path) -> Non
     assert "CVE-2026-10001 in pkg:pypi/joblib@1.5.2, fixed in 1.6.0" in str(refusal.value)
 
 
-def test_a_finding_imported_after_the_checks_is_seen_before_the_next_approval(walk: Walk, tmp_path) -> None:
+def test_a_finding_imported_after_the_checks_is_seen_before_the_next_approval(walk: Walk, tmp_path: Path) -> None:
     version = walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1))
     submission = walk.submit(version, "staging")
     import_advisories(walk.cast, tmp_path, osv("GHSA-aaaa-bbbb-cccc", "joblib", fixed="1.6.0"))
@@ -197,7 +200,9 @@ def test_a_deprecated_version_refuses_new_consumers_and_serves_the_known_ones(wa
     known = promotions.ask_gate(version.identity_digest, "production", "billing", actor=walk.cast.otto)
     assert known.allow
     sunset = timezone.now() + timedelta(days=10)
-    lifecycle.deprecate(version, actor=walk.cast.ada, successor=None, sunset_at=sunset, reason="A better one is coming.")
+    lifecycle.deprecate(
+        version, actor=walk.cast.ada, successor=None, sunset_at=sunset, reason="A better one is coming."
+    )
     assert promotions.ask_gate(version.identity_digest, "production", "billing", actor=walk.cast.otto).allow
     refused = promotions.ask_gate(version.identity_digest, "production", "newcomer", actor=walk.cast.otto)
     assert not refused.allow

@@ -52,7 +52,7 @@ def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> N
         assert answer.status == 200
 
     second = start(folder, port)
-    says_so, _ = second.communicate(timeout=30)
+    says_so, _ = second.communicate(timeout=60)
     assert second.returncode == 1
     assert says_so == f"The demo already runs: http://localhost:{port}, process {first.pid}. Stop that one first.\n"
 
@@ -67,7 +67,7 @@ def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> N
 
     family = children_of(third.pid)
     third.send_signal(signal.SIGINT)
-    rest, _ = third.communicate(timeout=40)
+    rest, _ = third.communicate(timeout=60)
     assert third.returncode == 0
     assert rest.rstrip().endswith("stopped")
     assert gone(family)

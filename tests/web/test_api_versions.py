@@ -120,19 +120,20 @@ def test_a_second_submission_for_the_same_environment_is_refused(candidate: Vers
     assert Submission.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"environment": "moon"}, "environment"),
-        ({"environment": "Production "}, "environment"),
-        ({"environment": 7}, "environment"),
-        ({}, "environment"),
-        ({"environment": "staging", "note": "x" * 4001}, "note"),
-        ({"environment": "staging", "colour": "blue"}, "colour"),
-    ],
-)
-def test_a_wrong_submission_is_named_and_not_kept(candidate: Version, ci: Service, body: dict, field: str) -> None:
-    assert fields_of(ci.post(f"{FRAUD}/submissions", body)) == [field]
+WRONG: list[tuple[dict, str]] = [
+    ({"environment": "moon"}, "environment"),
+    ({"environment": "Production "}, "environment"),
+    ({"environment": 7}, "environment"),
+    ({}, "environment"),
+    ({"environment": "staging", "note": "x" * 4001}, "note"),
+    ({"environment": "staging", "colour": "blue"}, "colour"),
+]
+
+
+def test_a_wrong_submission_is_named_and_not_kept(candidate: Version, ci: Service, subtests: pytest.Subtests) -> None:
+    for body, field in WRONG:
+        with subtests.test(body=str(body)[:60]):
+            assert fields_of(ci.post(f"{FRAUD}/submissions", body)) == [field]
     assert Submission.objects.count() == 0
 
 
@@ -188,14 +189,7 @@ def test_a_token_that_may_only_read_moves_nothing(walk: Walk, candidate: Version
     assert count_rows() == before
 
 
-def test_an_auditor_service_reads_every_team_and_changes_nothing(candidate: Version) -> None:
-    _, auditor = make_service("grc-export", "read", "register", role="auditor")
-    assert auditor.get(FRAUD).status_code == 200
-    before = count_rows()
-    assert auditor.post(f"{FRAUD}/submissions", {"environment": "staging"}).status_code == 403
-    assert count_rows() == before
-
-
-@pytest.mark.parametrize("path", ["/versions/a%00b/1.0.0", "/versions/fraud-scorer/1", "/submissions/7", "/nothing"])
-def test_a_path_that_names_nothing_is_never_a_500(ci: Service, path: str) -> None:
-    assert ci.client.get(f"/api/v1{path}", headers=ci.headers()).status_code in {404, 422}
+def test_a_path_that_names_nothing_is_never_a_500(ci: Service, subtests: pytest.Subtests) -> None:
+    for path in ("/versions/a%00b/1.0.0", "/versions/fraud-scorer/1", "/submissions/7", "/nothing"):
+        with subtests.test(path=path):
+            assert ci.client.get(f"/api/v1{path}", headers=ci.headers()).status_code in {404, 422}

@@ -62,6 +62,8 @@ FILES: dict[str, bytes] = {
     "duplicate-case.pt": torch(GOOD, zip_member(f"{ROOT}/DATA.pkl", EVIL)),
     "prefix.pt": torch(GOOD, prefix=EVIL, shift=len(EVIL)),
     "prefix-shifted.pt": torch(GOOD, prefix=EVIL),
+    "prefix-zip.pt": torch(GOOD, prefix=BAD["local"], shift=len(BAD["local"])),
+    "prefix-zip-shifted.pt": torch(GOOD, prefix=BAD["local"]),
     "suffix.pt": torch(GOOD, suffix=EVIL),
     "hidden-local.zip": zip_file([zip_member("a.txt", b"a")], prefix=BAD["local"], shift=len(BAD["local"])),
     "link.zip": zip_file([zip_member("a", b"/etc/passwd", mode=0o120777)]),

@@ -25,8 +25,10 @@ CONTAINERS = {
     "two-names.pt": "zip-mismatch",
     "duplicate.pt": "zip-duplicate",
     "duplicate-case.pt": "zip-duplicate",
-    "prefix.pt": "zip-hidden",
-    "prefix-shifted.pt": "zip-prefix",
+    "prefix.pt": "polyglot",
+    "prefix-shifted.pt": "polyglot",
+    "prefix-zip.pt": "zip-hidden",
+    "prefix-zip-shifted.pt": "zip-prefix",
     "suffix.pt": "zip-suffix",
     "hidden-local.zip": "zip-hidden",
     "link.zip": "zip-link",
@@ -148,7 +150,7 @@ def test_a_chat_template_that_leaves_its_box_does_not_pass(door: str, tmp_path: 
 ORDINARY_TEMPLATES = [
     "{{ bos_token }}{% for m in messages | selectattr('role', 'equalto', 'user') %}{{ m.content.strip() }}{% endfor %}",
     "{% set ns = namespace(found=false) %}{{ messages[loop.index0 - 1]['content'].split('</think>')[-1] }}",
-    "{{ raise_exception('Roles must alternate!') }}{{ tools | tojson(indent=4) }}{{ messages[(messages | length) - 1] }}",
+    "{{ raise_exception('Roles must alternate!') }}{{ tools | tojson }}{{ messages[(messages | length) - 1] }}",
     "{%- if not add_generation_prompt is defined -%}{%- set add_generation_prompt = false -%}{%- endif -%}",
     "{{ {'a': {'b': 1}}['a'] }}{{ '<|im_start|>' + message['role'] + '\\n' }}{# a comment with __class__ #}",
 ]
@@ -173,11 +175,8 @@ def test_gguf_tensors_must_lie_side_by_side(tmp_path: Path) -> None:
 
 
 def test_every_member_is_judged_even_when_the_first_is_broken(tmp_path: Path) -> None:
-    members = [
-        zip_member("a.npy", npy("<f8", (9,), b"")),
-        zip_member("b.pt", torch_file(CLEAN)),
-        zip_member("c.py", b"1"),
-    ]
+    first, second = zip_member("a.npy", npy("<f8", (9,), b"")), zip_member("b.pt", torch_file(CLEAN))
+    members = [first, second, zip_member("c.py", b"1")]
     report = judge(tmp_path, "m.zip", zip_file(members))
     assert [(reason.member, reason.code) for reason in report.reasons] == [
         ("a.npy", "truncated"),
