@@ -1,4 +1,4 @@
-"""What administrators see of the audit's own tables, read-only. Reports and exports are for auditors, on their pages."""
+"""What administrators see of the audit's own tables, read-only. Reports and exports are for auditors."""
 
 from __future__ import annotations
 

@@ -44,7 +44,6 @@ class Event(StrEnum):
     EVIDENCE_ATTACHED = "evidence.attached", "{actor} attached {kind} to {subject}."
     DATASET_REGISTERED = "dataset.registered", "{actor} registered the dataset {subject}."
 
-    CHECK_REQUESTED = "check.requested", "{actor} asked for the check {check} of {subject}."
     CHECK_ANSWERED = "check.answered", "The check {check} of {subject} answered {outcome}."
 
     POLICY_PUBLISHED = "policy.published", "{actor} published the policy {subject}."
@@ -66,7 +65,6 @@ class Event(StrEnum):
 
     FINDING_OPENED = "finding.opened", "A finding was opened: {subject}."
     FINDING_CLOSED = "finding.closed", "A finding was closed: {subject}."
-    FINDING_TRIAGED = "finding.triaged", "{actor} triaged {subject} as {triage}."
     ADVISORIES_IMPORTED = "advisories.imported", "{actor} imported {count} advisories from {subject}."
 
     KEY_TRUSTED = "key.trusted", "{actor} trusted the key {subject}."

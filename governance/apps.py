@@ -1,6 +1,8 @@
-"""Names the governance app for Django."""
+"""Names the governance app for Django, and tells the health page what waits for a worker here."""
 
 from django.apps import AppConfig
+
+from portal import health
 
 
 class GovernanceConfig(AppConfig):
@@ -8,3 +10,10 @@ class GovernanceConfig(AppConfig):
 
     name = "governance"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the counts of due work."""
+        from governance.models import CheckRequest, Decision  # noqa: PLC0415 -- models are there only now
+
+        health.register_due("checks to answer", lambda: CheckRequest.objects.count())
+        health.register_due("decisions to sign", lambda: Decision.objects.filter(signature=None).count())

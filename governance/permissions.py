@@ -136,7 +136,7 @@ def joins(user: User, team: Any) -> bool:
 auditor, administrator, security = holds("auditor"), holds("administrator"), holds("security")
 
 RULES: dict[str, Predicate] = {
-    # registry: what exists
+    # registry, what exists
     "asset.view": may_view,
     "asset.register": joins,
     "asset.change": all_of(is_person, on_team),
@@ -144,10 +144,9 @@ RULES: dict[str, Predicate] = {
     "version.edit": contributes,
     "version.nominate": contributes,
     "evidence.attach": contributes,
-    "evidence.read": may_view,
     "token.issue": any_of(administrator, is_portal),
     "people.change": any_of(administrator, is_portal),
-    # governance: what is allowed
+    # governance, what is allowed
     "submission.open": contributes,
     "submission.withdraw": contributes,
     "review.give": reviews,
@@ -165,12 +164,12 @@ RULES: dict[str, Predicate] = {
     "gate.ask": has_scope("gate"),
     "check.run": is_portal,
     "sweep": is_portal,
-    # audit: what happened
+    # audit, what happened
     "ledger.read": auditor,
     "report.read": auditor,
     "report.export": auditor,
     "serving.report": has_scope("serving"),
-    # portal: the admin of Django
+    # portal, the admin of Django
     "portal.administer": all_of(is_person, administrator),
 }
 

@@ -35,7 +35,7 @@ def nominate(version: Version, *, actor: User) -> Version:
             expect_complete(version)
             drafts.freeze(version)
             entry.note(identity=version.identity_digest, policy=rules.digest)
-        runner.request_stale(version, rules, actor=actor)
+        runner.request_stale(version, rules, actor=actor, errors_too=True)
     return version
 
 
@@ -98,7 +98,7 @@ def submit(version: Version, environment: str, *, actor: User, note: str = "") -
         supersede(submission, actor=actor)
         submission.dossier_digest = current_digest(submission)
         submission.save()
-        runner.request_stale(version, rules, actor=actor)
+        runner.request_stale(version, rules, actor=actor, errors_too=True)
         entry.note(policy=rules.digest, dossier=submission.dossier_digest)
     return submission
 
@@ -200,6 +200,7 @@ def lapse_due() -> int:
     for found in Submission.objects.filter(state=SubmissionState.OPEN, due_at__lte=timezone.now()):
         with transaction.atomic():
             submission = lock(found)
+            sweeps.require("sweep", submission)
             if submission.is_open and submission.due_at <= timezone.now():
                 close(submission, SubmissionState.LAPSED, actor=sweeps, because="Nobody answered in time.")
                 lapsed += 1

@@ -44,13 +44,7 @@ def request(
         requested_at=now,
         expires_at=expires_at,
     )
-    if rule not in runner.slugs_of(rules):
-        raise Invalid(Fault("rule", show(rule), f"one of {', '.join(runner.slugs_of(rules))}"))
-    if environment not in ("baseline", *rules.environments):
-        raise Invalid(Fault("environment", show(environment), f"baseline or one of {', '.join(rules.environments)}"))
-    if not now < expires_at <= now + timedelta(days=rules.content["waivers"]["max_days"]):
-        most = rules.content["waivers"]["max_days"]
-        raise Invalid(Fault("expires_at", expires_at.isoformat(), f"an instant within the next {most} days"))
+    expect_in_policy(waiver)
     drafts.validated(waiver, exclude=("version", "policy", "requested_by", "decided_by", "decided_at", "revoked_at"))
     with log.record(Event.WAIVER_REQUESTED, actor=actor, subject=waiver, rule=rule, environment=environment):
         waiver.version = lifecycle.lock(version)
@@ -61,6 +55,17 @@ def request(
             )
         waiver.save()
     return waiver
+
+
+def expect_in_policy(waiver: Waiver) -> None:
+    """Raise Invalid unless the policy knows the rule and the environment and allows as long a time."""
+    rules, last = waiver.policy, waiver.policy.content["waivers"]["max_days"]
+    if waiver.rule not in runner.slugs_of(rules):
+        raise Invalid(Fault("rule", show(waiver.rule), f"one of {', '.join(runner.slugs_of(rules))}"))
+    if waiver.environment not in (known := ("baseline", *rules.environments)):
+        raise Invalid(Fault("environment", show(waiver.environment), f"one of {', '.join(known)}"))
+    if not waiver.requested_at < waiver.expires_at <= waiver.requested_at + timedelta(days=last):
+        raise Invalid(Fault("expires_at", waiver.expires_at.isoformat(), f"an instant within the next {last} days"))
 
 
 def grant(waiver: Waiver, *, actor: User, note: str = "") -> Waiver:

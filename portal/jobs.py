@@ -1,4 +1,7 @@
-"""The doorbell: verbs ring it after commit, workers answer. Rows are the queue, so a lost ring costs seconds, not work."""
+"""The doorbell: verbs ring it after commit, workers answer.
+
+Rows are the queue, so a lost ring costs seconds and no work.
+"""
 
 from __future__ import annotations
 

@@ -44,24 +44,39 @@ def attach(
         if known is not None:
             entry.skip()
             return known
-        row = Evidence.objects.create(
-            version=version,
-            kind=kind,
-            reader=reading.reader,
-            media_type=reading.media_type,
-            filename=name,
-            sha256=stored.sha256,
-            size=stored.size,
-            summary=dict(reading.summary),
-            warnings=list(reading.warnings),
-            subject_digests=subjects,
-            author=reading.author[:200],
-            attached_by=actor,
-            attached_at=timezone.now(),
-        )
-        write_parts(row, reading, subjects)
+        row = keep(version, reading, stored, kind=kind, filename=name, subjects=subjects, actor=actor)
         entry.note(sha256=stored.sha256, reader=reading.reader)
         ring(Job.RUN_CHECKS)
+    return row
+
+
+def keep(
+    version: Version,
+    reading: Reading,
+    stored: storage.Stored,
+    *,
+    kind: str,
+    filename: str,
+    subjects: list[str],
+    actor: User,
+) -> Evidence:
+    """Write down a document whose bytes are stored, with everything it says; the caller has asked and is recording."""
+    row = Evidence.objects.create(
+        version=version,
+        kind=kind,
+        reader=reading.reader,
+        media_type=reading.media_type,
+        filename=filename,
+        sha256=stored.sha256,
+        size=stored.size,
+        summary=dict(reading.summary),
+        warnings=list(reading.warnings),
+        subject_digests=subjects,
+        author=reading.author[:200],
+        attached_by=actor,
+        attached_at=timezone.now(),
+    )
+    write_parts(row, reading, subjects)
     return row
 
 

@@ -62,7 +62,7 @@ def revoke(token: AccessToken, *, actor: User) -> AccessToken:
 
 
 def authenticate(secret: str, scope: str, *, at: datetime | None = None) -> User | None:
-    """Return the service behind a secret with its scopes, or None. Raises PermissionDenied when the scope is missing."""
+    """Return the service behind a secret with its scopes, or None. Raises PermissionDenied when a scope is missing."""
     parts = secret.split("_")
     if len(parts) != 3 or parts[0] != "csn" or len(secret) > 80:
         return None

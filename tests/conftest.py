@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connections
 from django.test import TransactionTestCase
+from playwright._impl._driver import compute_driver_executable
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.factories import Cast, Walk, make_walk
@@ -90,21 +93,30 @@ def _flush_after_test(case: Any) -> None:
 TransactionTestCase._fixture_teardown = _flush_after_test  # type: ignore[attr-defined]
 
 
+@cache
+def missing_for_browser() -> str:
+    """Return what this machine lacks for browser tests, or an empty text."""
+    if CHROMIUM is None:
+        return "no Chromium on this machine (apt-get install chromium)"
+    driver, _ = compute_driver_executable()
+    ran = subprocess.run([driver, "--version"], capture_output=True, text=True, check=False)
+    return f"Playwright's driver does not run (apt-get install libatomic1): {ran.stderr}" if ran.returncode else ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses a browser, and skip it with a reason where there is none and none is required."""
-    missing = pytest.mark.skip(reason="no Chromium on this machine (apt-get install chromium)")
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
-            if CHROMIUM is None and not REQUIRE_BROWSER:
-                item.add_marker(missing)
+            if missing_for_browser() and not REQUIRE_BROWSER:
+                item.add_marker(pytest.mark.skip(reason=missing_for_browser()))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Run one headless Chromium for all tests."""
-    if CHROMIUM is None:
-        pytest.fail("There is no Chromium on this machine, and COUNTERSIGN_REQUIRE_BROWSER asks for one.")
+    if missing_for_browser():
+        pytest.fail(f"COUNTERSIGN_REQUIRE_BROWSER asks for a browser: {missing_for_browser()}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser

@@ -44,7 +44,7 @@ RECORDED = (
     Rows(Evidence, "version", "attached_at"),
     Rows(CheckRun, "version", "ended_at"),
     Rows(Review, "submission__version", "given_at"),
-    Rows(Waiver.history.model, "version", "history_date"),  # type: ignore[attr-defined]
+    Rows(Waiver.history.model, "version", "history_date"),
     Rows(Decision, "version", "made_at"),
     Rows(Signature, "decision__version", "signed_at"),
     Rows(Transition, "version", "at"),
@@ -78,7 +78,7 @@ def write(archive: Archive, version: Version, as_of: datetime) -> int:
 
 def write_rows(archive: Archive, version: Version, as_of: datetime) -> set[str]:
     """Write the canonical form of every recorded row about a version; return the event ids that name them."""
-    events = set()
+    events: set[str] = set()
     for model, path, at in RECORDED:
         lookup = {path: version.pk if path == "version" else version, f"{at}__lte": as_of}
         for key, body in stored(model, **lookup):

@@ -12,7 +12,7 @@ from audit import log
 from audit.events import Event
 from audit.models import Entry
 from audit.reports.base import Column, Filters, Report, Row
-from audit.reports.names import names_of
+from audit.reports.entries import tell
 
 POWERS = tuple(event.value for event in Event if re.match(r"(seat|team|person|token|key)\.", event.value))
 
@@ -43,15 +43,14 @@ class Access(Report):
 
     def tell(self, found: Sequence[Entry], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each entry."""
-        names = names_of(entry.actor for entry in found)
-        for entry in found:
+        for entry, actor, subject, says in tell(found):
             role = entry.details.get("role")
             yield (
                 entry.occurred_at,
-                entry.say(names[entry.actor]),
-                names[entry.actor],
+                says,
+                actor,
                 entry.actor,
-                entry.subject_label,
+                subject,
                 str(role) if role else None,
                 entry.kind,
                 str(entry.event_id),

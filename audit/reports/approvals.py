@@ -105,8 +105,8 @@ def attached_evidence(found: Sequence[Review]) -> dict[int, list[tuple[datetime,
     versions = {review.submission.version_id for review in found}
     attached: dict[int, list[tuple[datetime, str, str]]] = {version: [] for version in versions}
     rows = Evidence.objects.filter(version__in=versions).order_by()
-    for version, *told in rows.values_list("version", "attached_at", "kind", "sha256"):
-        attached[version].append((told[0], told[1], told[2]))
+    for version, at, kind, sha256 in rows.values_list("version", "attached_at", "kind", "sha256"):
+        attached[version].append((at, kind, sha256))
     return attached
 
 

@@ -17,6 +17,7 @@ from audit import log, sealer
 from audit.exports.requests import BUNDLE, DIRECT_ROWS
 from audit.models import Checkpoint, Entry, Export, ExportState, ServingWindow
 from audit.reports import BY_SLUG, REPORTS, Filters, Report, Row
+from audit.reports.entries import tell
 from audit.reports.judging import judge
 from audit.reports.names import names_of
 from audit.web.forms import ReportForm
@@ -139,17 +140,15 @@ def head() -> dict[str, Any]:
 
 def lines(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Return entries as sentences with the names of those who acted."""
-    found = list(entries)
-    names = names_of(entry.actor for entry in found)
     return [
         {
-            "at": entry.occurred_at,
-            "says": entry.say(names[entry.actor]),
-            "kind": entry.kind,
-            "state": "sealed" if hasattr(entry, "leaf") else "pending",
-            "url": reverse("audit:entry", args=[entry.event_id]),
+            "at": told.entry.occurred_at,
+            "says": told.says,
+            "kind": told.entry.kind,
+            "state": "sealed" if hasattr(told.entry, "leaf") else "pending",
+            "url": reverse("audit:entry", args=[told.entry.event_id]),
         }
-        for entry in found
+        for told in tell(entries)
     ]
 
 
@@ -174,18 +173,18 @@ def ledger_page(found: QuerySet[Entry], parameters: QueryDict) -> dict[str, Any]
 
 def way(parameters: QueryDict, **place: int) -> str:
     """Return the address of the same question from another place on."""
-    kept = {name: value for name, value in parameters.items() if name not in {"before", "after"}}
+    kept = {name: str(value) for name, value in parameters.items() if name not in {"before", "after"}}
     return f"?{query({**kept, **{name: str(key) for name, key in place.items()}})}"
 
 
 def entry(found: Entry) -> dict[str, Any]:
     """Return everything about one entry."""
-    names, leaf = names_of([found.actor]), getattr(found, "leaf", None)
-    document = found.document
+    _, actor, subject, says = tell([found])[0]
+    leaf, document = getattr(found, "leaf", None), found.document
     facts = [
         {"label": "Event", "value": found.kind, "kind": "mono"},
-        {"label": "By", "value": f"{names[found.actor]} ({found.actor})"},
-        {"label": "About", "value": f"{found.subject_label} ({found.subject_kind} {found.subject_id})"},
+        {"label": "By", "value": f"{actor} ({found.actor})"},
+        {"label": "About", "value": f"{subject} ({found.subject_kind} {found.subject_id})"},
         {"label": "Digest", "value": document["subject"]["digest"], "kind": "digest"},
         {"label": "Happened", "value": document["occurredAt"], "kind": "mono"},
         {"label": "Recorded", "value": found.recorded_at.isoformat(), "kind": "mono"},
@@ -196,7 +195,7 @@ def entry(found: Entry) -> dict[str, Any]:
     ]
     return {
         "entry": found,
-        "says": found.say(names[found.actor]),
+        "says": says,
         "facts": [fact for fact in facts if fact["value"] != ""],
         "rows": document["rows"],
         "state": "sealed" if leaf else "pending",

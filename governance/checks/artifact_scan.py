@@ -20,7 +20,7 @@ class ArtifactScan:
     sections = ("artifact",)
 
     def outside(self, version: Version) -> Mapping[str, Any]:
-        """Depend on the engines and their allow-list: a change of either asks again."""
+        """Depend on the engines and their allow-list; a change of either asks again."""
         return {"engines": dict(scanning.engines()), "allowlist": scanning.read_allowlist().digest}
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:

@@ -23,7 +23,7 @@ class Checksum:
     sections = ("artifact", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
-        """Depend on nothing beyond the dossier."""
+        """Depend on nothing."""
         return {}
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:

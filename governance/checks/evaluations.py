@@ -39,7 +39,7 @@ class Evaluations:
     sections = ("artifact", "components", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
-        """Depend on nothing beyond the dossier; age is handled by `valid_until`."""
+        """Depend on nothing; age is told by `valid_until`."""
         return {}
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:

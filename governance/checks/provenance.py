@@ -1,11 +1,11 @@
-"""Is there a signed attestation by a trusted key about this artifact, from an allowed builder and the registered source?
+"""Is there signed provenance by a trusted key for this artifact, from an allowed builder and the registered source?
 
 Signature first, over the exact bytes; only then is the statement believed. A key id is a hint, never a proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -116,24 +116,30 @@ def compare(
     statement: Statement, version: Version, builders: list[str], key: TrustedKey, *, at: datetime
 ) -> tuple[str, str] | None:
     """Return (code, sentence) for the first thing in a signed statement that does not fit the version."""
+    return next(differences(statement, version, builders, key, at), None)
+
+
+def differences(
+    statement: Statement, version: Version, builders: list[str], key: TrustedKey, at: datetime
+) -> Iterator[tuple[str, str]]:
+    """Yield (code, sentence) for each thing in a signed statement that does not fit the version, the worst first."""
     if statement.predicate_type != SLSA:
-        return "unsupported", f"The predicate {statement.predicate_type} is not SLSA provenance v1."
+        yield "unsupported", f"The predicate {statement.predicate_type} is not SLSA provenance v1."
     expected = version.artifact_sha256 or version.identity_digest
     subjects = [digest for _, digest in statement.subjects]
     if expected not in subjects:
         named = ", ".join(digest[:12] + "…" for digest in subjects[:3])
-        return "subject_mismatch", f"It is about {named}, not about {expected[:12]}…."
+        yield "subject_mismatch", f"It is about {named}, not about {expected[:12]}…."
     if statement.builder_id not in builders:
-        return "builder_not_allowed", f"The builder {statement.builder_id} is not on the policy's list."
+        yield "builder_not_allowed", f"The builder {statement.builder_id} is not on the policy's list."
     if statement.builder_id not in key.builders:
-        return "builder_not_allowed", f"The key {key.name} may not speak for the builder {statement.builder_id}."
+        yield "builder_not_allowed", f"The key {key.name} may not speak for the builder {statement.builder_id}."
     if repository(statement.source_uri) != repository(version.source_repository):
-        return "source_mismatch", f"It was built from {statement.source_uri}, not from {version.source_repository}."
+        yield "source_mismatch", f"It was built from {statement.source_uri}, not from {version.source_repository}."
     if statement.source_commit != version.source_commit:
-        return "source_mismatch", f"It was built at {statement.source_commit}, not at {version.source_commit}."
+        yield "source_mismatch", f"It was built at {statement.source_commit}, not at {version.source_commit}."
     if statement.finished_at is not None and statement.finished_at > at + SKEW:
-        return "unsupported", f"It says the build finished at {statement.finished_at.isoformat()}, in the future."
-    return None
+        yield "unsupported", f"It says the build finished at {statement.finished_at.isoformat()}, in the future."
 
 
 def repository(uri: str) -> str:

@@ -17,6 +17,7 @@ from governance import findings, policy
 from governance.checks import BY_SLUG, Answer, Check, Dossier
 from governance.checks.base import errored
 from governance.models import CheckRequest, CheckRun, Policy
+from governance.models.runs import Outcome
 from portal.jobs import Job, ring
 from registry import dossier
 from registry.models import User, Version
@@ -54,15 +55,16 @@ def request(version: Version, slugs: Iterable[str], rules: Policy, *, actor: Use
     return made
 
 
-def request_stale(version: Version, rules: Policy, *, actor: User) -> int:
-    """Queue every check of a policy whose newest answer is missing, stale or an error."""
+def request_stale(version: Version, rules: Policy, *, actor: User, errors_too: bool = False) -> int:
+    """Queue every check of a policy whose newest answer is missing or stale, or an error when somebody asks again."""
     drawn = dossier.picture(version)
     newest = newest_runs(version, rules)
     now = timezone.now()
     wanted = []
     for slug in slugs_of(rules):
         run = newest.get(slug)
-        if run is None or not is_fresh(run, version, drawn, rules, at=now):
+        again = errors_too and run is not None and run.outcome == Outcome.ERROR
+        if run is None or again or not is_fresh(run, version, drawn, rules, at=now):
             wanted.append(slug)
     return request(version, wanted, rules, actor=actor)
 
@@ -145,6 +147,7 @@ def answer_request(claimed: CheckRequest) -> CheckRun | None:
     digest = input_digest(check, version, drawn, rules)
     answer = examine(check, Dossier(version, drawn, started), rules, claimed.attempts)
     with log.record(Event.CHECK_ANSWERED, actor=runner, subject=version, check=check.slug) as entry:
+        runner.require("check.run", version)
         mine = CheckRequest.objects.select_for_update().filter(pk=claimed.pk, attempts=claimed.attempts)
         if not mine.exists():
             entry.skip()
@@ -178,6 +181,7 @@ def examine(check: Check, subject: Dossier, rules: Policy, attempts: int) -> Ans
         )
     try:
         return check.examine(subject, rules.rule(check.slug))
-    except Exception as error:  # noqa: BLE001 -- any failure of a check has to become a recorded answer
+    except Exception as error:
+        # Any failure of a check has to become a recorded answer.
         logger.exception("The check %s of %s failed.", check.slug, subject.version)
         return errored(f"The check broke: {type(error).__name__}.", "Ask an operator to look at the worker's log.")

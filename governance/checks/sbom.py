@@ -19,7 +19,7 @@ class Sbom:
     sections = ("artifact", "components", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
-        """Depend on nothing beyond the dossier."""
+        """Depend on nothing."""
         return {}
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:

@@ -69,41 +69,42 @@ def make_dtype(machine: Machine, callee: Name, args: tuple[Value, ...]) -> Value
 
 
 def set_dtype_state(machine: Machine, made: Made, state: Value) -> None:
-    """Follow dtype.__setstate__: (version, order, subarray, names, fields, size, alignment, flags[, metadata])."""
+    """Follow dtype.__setstate__: (version, order, subarray, names, fields, size, alignment, flags[, metadata]).
+
+    numpy believes the flags: objects that they deny would be made from raw bytes, as pointers of the attacker's choice.
+    """
     code = made.args[0] if isinstance(made.args, tuple) and made.args else None
     known = read_code(code) if isinstance(code, str) else None
+    made.size = made.objects = None
     if known is None or not isinstance(state, tuple) or len(state) < 7:
-        made.size = made.objects = None
+        machine.hold("dtype-unclear", "A dtype is not written as numpy writes it.")
         return
     kind, size = known
     subarray, names, fields, announced = state[2], state[3], state[4], state[5]
+    objects = _any_objects(kind, subarray, names, fields)
+    flags = state[7] if len(state) > 7 else None
     if announced != size and not (announced == -1 and kind not in FLEXIBLE):
         machine.reject("dtype-lie", f"A dtype {code!r} announces items of {announced!r} bytes.")
-        made.size = made.objects = None
-        return
-    objects: bool | None = kind == "O"
+    elif objects is None or (flags is not None and not isinstance(flags, int)):
+        machine.hold("dtype-unclear", "A record dtype has more fields, or other ones, than can be followed.")
+    elif isinstance(flags, int) and bool(flags & HAS_OBJECTS) != objects:
+        machine.reject("dtype-lie", f"A dtype {code!r} lies about whether it holds objects.")
+    else:
+        made.size, made.objects = size, objects
+
+
+def _any_objects(kind: str, subarray: Value, names: Value, fields: Value) -> bool | None:
+    """Return whether items of a dtype hold objects, or None when that cannot be seen."""
     if subarray is not None:
-        objects = None
-    elif names is not None:
-        objects = _any_objects(fields)
-    flags = state[7] if len(state) > 7 else None
-    if kind == "V" and objects is not None and isinstance(flags, int) and bool(flags & HAS_OBJECTS) != objects:
-        machine.reject("dtype-lie", "A record dtype lies about whether it holds objects.")
-        objects = None
-    made.size, made.objects = (size, objects) if objects is not None else (None, None)
-
-
-def _any_objects(fields: Value) -> bool | None:
-    """Return whether a record's fields hold objects, or None when that cannot be seen."""
+        base = subarray[0] if isinstance(subarray, tuple) and subarray else None
+        return base.objects if isinstance(base, Made) else None
+    if names is None:
+        return kind == "O"
     if not isinstance(fields, Map) or fields.crowded:
         return None
-    found = False
-    for field in fields.named.values():
-        dtype = field[0] if isinstance(field, tuple) and field else None
-        if not isinstance(dtype, Made) or dtype.objects is None:
-            return None
-        found = found or dtype.objects
-    return found
+    dtypes = [field[0] if isinstance(field, tuple) and field else None for field in fields.named.values()]
+    found = [dtype.objects if isinstance(dtype, Made) else None for dtype in dtypes]
+    return None if None in found else any(found)
 
 
 def is_wrapper(made: Made) -> bool:

@@ -21,6 +21,7 @@ from governance.scanning import (
     pickles,
     safetensors,
     second_engine,
+    sentencepiece,
     tars,
     texts,
     torches,
@@ -48,6 +49,10 @@ def _fail_opaque(piece: Piece, scene: Scene) -> None:
     raise Unreadable("unsupported", "This container cannot be opened by the scanner, so its content is unknown.")
 
 
+def _accept_empty(piece: Piece, scene: Scene) -> None:
+    """Accept a place holder inside an archive: without a byte nothing can happen."""
+
+
 def _hold_hdf5(piece: Piece, scene: Scene) -> None:
     """Hold HDF5 files, which may carry a Keras model with code."""
     scene.hold(piece, "unread-format", "HDF5 files are not read yet; a Keras model inside may carry code.")
@@ -61,6 +66,8 @@ READERS: dict[str, Callable[[Piece, Scene], str | None]] = {
     "safetensors": safetensors.read,
     "onnx": onnx.read,
     "gguf": gguf.read,
+    "sentencepiece": sentencepiece.read,
+    "empty": _accept_empty,
     "tar": tars.read,
     "text": texts.read,
     "hdf5": _hold_hdf5,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from pathlib import PurePosixPath
 
-from governance.scanning import onnx, pickles, safetensors
+from governance.scanning import onnx, pickles, safetensors, sentencepiece
 from governance.scanning.limits import Unreadable
 from governance.scanning.machine import NEWEST_PROTOCOL
 from governance.scanning.reading import Window
@@ -61,6 +61,7 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "safetensors": frozenset({".safetensors"}),
     "onnx": frozenset({".onnx"}),
     "gguf": frozenset({".gguf"}),
+    "sentencepiece": frozenset({".model", ".spm", ".vocab"}),
     "tar": frozenset({".tar", ".nemo"}),
     "hdf5": frozenset({".h5", ".hdf5", ".keras"}),
     "text": TEXTS,
@@ -84,6 +85,9 @@ def identify(piece: Piece, scene: Scene) -> str:
     """Return the format of a piece by its content, or `unknown`. Raises Unreadable for an empty one."""
     window = piece.window
     if window.size == 0:
+        # Archives keep empty files as place holders; an empty artifact is a mistake.
+        if piece.depth:
+            return "empty"
         raise Unreadable("empty", "The file is empty.")
     head = window.head(HEAD)
     found = next((known for magic, known in MAGICS if head.startswith(magic)), None)
@@ -123,6 +127,8 @@ def _identify_unmarked(piece: Piece, scene: Scene) -> str:
         found = "pickle"
     elif window.head(1) == b"\x08" and onnx.looks_like(window):
         found = "onnx"
+    elif window.head(1) == b"\n" and sentencepiece.looks_like(window):
+        found = "sentencepiece"
     # What is named like a text is read as one, so that the report says where it is not.
     elif _is_text(window) or suffix in TEXTS - PICKLES:
         found = "text"

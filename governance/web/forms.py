@@ -49,6 +49,7 @@ class ReasonForm(forms.Form):
 class DeprecateForm(ReasonForm):
     """Which version follows, and until when this one is served."""
 
+    field_order = ("successor", "sunset_at", "reason")
     successor = forms.ModelChoiceField(Version.objects.none(), required=False, to_field_name="number")
     sunset_at = forms.DateTimeField(
         label="Sunset (UTC)", widget=WHEN, help_text="Served to existing consumers until then."

@@ -59,14 +59,26 @@ def promote(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     return tell(request, f"{environment.capitalize()} now points at {version.label}.", version.get_absolute_url())
 
 
-@require_POST
 def roll_back(request: HttpRequest, slug: str, number: str) -> HttpResponse:
-    """Point an environment back at what it served before."""
+    """Show the form to point an environment back at what it served before, or do it."""
     user, version = find(request, slug, number)
-    environment = request.POST.get("environment", "")
-    moved = promotions.roll_back(version.asset, environment, actor=user, reason=request.POST.get("reason", "")[:4000])
-    says = f"{environment.capitalize()} points at {moved.version.label} again."
-    return tell(request, says, moved.version.get_absolute_url())
+    user.require("version.promote", version)
+    environment = request.POST.get("environment") or request.GET.get("environment", "")
+    form = ReasonForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            moved = promotions.roll_back(version.asset, environment, actor=user, reason=form.cleaned_data["reason"])
+            says = f"{environment.capitalize()} points at {moved.version.label} again."
+            return tell(request, says, moved.version.get_absolute_url())
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    context = {
+        "version": version,
+        "form": form,
+        "environment": environment,
+        **panels.rolling_back(version, environment),
+    }
+    return render(request, "governance/roll_back.html", context, status=409 if form.errors else 200)
 
 
 def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,18 +10,19 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import queries, reviews, submissions
+from governance import promotions, queries, reviews, standing, submissions
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Policy, Submission
-from governance.web import sheets
+from governance.web import changes, sheets
 from portal.charts import Part, stacked_bar
 from portal.errors import Reason
-from registry import catalog
+from registry import catalog, dossier
 from registry.models import User, Version
 from registry.models.assets import Risk, State
 
 STATE_TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
 RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "critical": "bad"}
+ATTACHED = {"sbom", "provenance", "evaluations"}
 FACETS = {"role": "Waits for", "environment": "Environment", "risk": "Risk"}
 WORDS = {"approve": "approved", "request_changes": "requested changes", "reject": "rejected"}
 
@@ -52,10 +54,27 @@ def submitting(version: Version, rules: Policy) -> dict[str, Any]:
     }
 
 
+def rolling_back(version: Version, environment: str) -> dict[str, Any]:
+    """Return what the page of a rollback prints: what serves now, what would serve, and whether it may."""
+    now = promotions.current(version.asset, environment)
+    before = now.previous if now else None
+    verdict = None
+    if before is not None:
+        answer = standing.of(before, environment)
+        verdict = {
+            "environment": environment,
+            "allow": answer.allow,
+            "says": f"{before.number} {'may serve' if answer.allow else 'may not serve'}",
+            "reasons": answer.reasons,
+            "expires_at": answer.expires_at if answer.allow else None,
+        }
+    return {"crumbs": crumbs(version), "now": now, "before": before, "verdict": verdict}
+
+
 def queue_row(row: queries.QueueRow) -> dict[str, Any]:
     """Return one row as the queue partial prints it."""
     submission = row.submission
-    waits = f"waits for {' and '.join(row.missing)}" if row.missing else "all roles have approved"
+    waits = f"waits for {listed(list(row.missing))}" if row.missing else "all roles have approved"
     if row.involvement and row.my_roles:
         waits = "you had a hand in it; " + waits
     elif row.my_verdict is not None:
@@ -70,6 +89,7 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
         "since": submission.submitted_at,
         "due": submission.due_at,
         "changed": "changed" if row.has_changed else "",
+        "unchanged": "no change" if row.my_verdict else "not answered",
         "is_my_turn": row.is_my_turn,
     }
 
@@ -184,46 +204,83 @@ def posture(versions: QuerySet[Version]) -> dict[str, Any]:
 
 
 def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
-    """Return each needed role with what it has answered on the present dossier, and what a change has voided."""
-    rows = []
+    """Return each needed role with what it has answered on the present dossier, and what a change has voided.
+
+    A closed submission shows what was answered on the dossier it was closed on.
+    """
     given = list(submission.reviews.select_related("reviewer").order_by("pk"))
+    if given and not submission.is_open:
+        digest = given[-1].dossier_digest
+    rows = []
     for role in reviews.required_roles(submission):
-        current = [review for review in given if review.role == role and review.dossier_digest == digest]
-        voided = [review for review in given if review.role == role and review.dossier_digest != digest]
-        if current:
-            last = current[-1]
-            rows.append({"role": role, "verdict": last.verdict, "by": str(last.reviewer), "at": last.given_at})
-        elif voided:
-            last = voided[-1]
-            rows.append({"role": role, "verdict": "voided", "by": str(last.reviewer), "at": last.given_at})
-        else:
-            rows.append({"role": role, "verdict": "waiting"})
+        mine = [review for review in given if review.role == role]
+        current = [review for review in mine if review.dossier_digest == digest]
+        last = (current or mine or [None])[-1]
+        verdict = "waiting" if last is None else last.verdict if current else "voided"
+        rows.append({"role": role, "verdict": verdict})
+        if last is not None:
+            rows[-1] |= {"by": str(last.reviewer), "at": last.given_at}
     return rows
 
 
 def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return whether the submission could be decided now, as the verdict partial prints it."""
+    """Return whether the submission can be approved now, as the verdict partial prints it."""
     blocking = red(found)
-    waived = [each for each in found if each.outcome == "waived"]
+    waived = sum(each.outcome == "waived" for each in found)
     done = sum(each["verdict"] == "approve" for each in got)
-    passed = len(found) - len(blocking) - len(waived)
-    if not submission.is_open:
-        says = f"{submission.get_state_display()}"
-    elif blocking:
-        says = f"{len(blocking)} in the way"
-    else:
-        says = "Ready for approval"
-    return {
+    counted = {"in the way": len(blocking), "waived": waived, "passed": len(found) - len(blocking) - waived}
+    rules = ", ".join(f"{count} {words}" for words, count in counted.items() if count)
+    strip = {
         "environment": submission.environment,
-        "allow": submission.state == "approved" or (submission.is_open and not blocking),
-        "says": says,
-        "summary": f"{len(blocking)} blocking, {len(waived)} waived, {passed} passed · {done} of {len(got)} approvals",
-        "reasons": [each.as_reason(submission.version.get_absolute_url() + "checks/") for each in blocking]
-        if submission.is_open
-        else [],
+        "summary": f"{done} of {len(got)} approvals; rules: {rules}",
         "approvals": got,
-        "expires_at": submission.due_at if submission.is_open else None,
     }
+    if not submission.is_open:
+        return strip | closed_strip(submission)
+    if timezone.now() >= submission.due_at:
+        says = f"Unanswered is no: its time ran out on {day(submission.due_at)}"
+        return strip | {"allow": False, "says": says}
+    if blocking:
+        rules = "1 rule" if len(blocking) == 1 else f"{len(blocking)} rules"
+        reasons = [each.as_reason(fixed_at(submission.version, each.rule)) for each in blocking]
+        return strip | {"allow": False, "says": f"Cannot be approved: {rules} in the way", "reasons": reasons}
+    wanting = [each["role"] for each in got if each["verdict"] == "request_changes"]
+    if wanting:
+        says = f"Changes requested by {listed(wanting)}"
+        return strip | {"allow": True, "tone": "warn", "icon": "rollback", "says": says}
+    missing = [each["role"] for each in got if each["verdict"] != "approve"]
+    return strip | {"allow": True, "says": f"Can be approved; waits for {listed(missing)}"}
+
+
+def closed_strip(submission: Submission) -> dict[str, Any]:
+    """Return how a submission ended."""
+    decided = submission.decisions.exclude(verdict="revoked").first()
+    ended: dict[str, Any] = {"allow": submission.state == "approved", "says": submission.get_state_display()}
+    if submission.state not in {"approved", "rejected"}:
+        ended |= {"tone": "neutral", "icon": "archive"}
+    if submission.closed_because:
+        ended["reasons"] = [Reason(submission.state, submission.closed_because)]
+    if decided is not None:
+        ended |= {"url": decided.get_absolute_url(), "link": "Decision", "expires_at": decided.expires_at}
+    return ended
+
+
+def fixed_at(version: Version, rule: str) -> str:
+    """Return the page where a rule's no becomes a yes."""
+    if rule == "owners":
+        return reverse("registry:asset-edit", args=[version.asset.slug])
+    tab = {"vulnerabilities": "findings"}.get(rule, "evidence" if rule in ATTACHED else "checks")
+    return reverse("registry:version-tab", args=[version.asset.slug, version.number, tab])
+
+
+def listed(words: list[str]) -> str:
+    """Return words as people list them: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def day(at: datetime) -> str:
+    """Return an instant's day as people write it."""
+    return f"{at.day} {at:%b %Y}"
 
 
 def cannot(submission: Submission, user: User, my_roles: list[str], digest: str) -> list[Reason]:
@@ -242,14 +299,14 @@ def cannot(submission: Submission, user: User, my_roles: list[str], digest: str)
     return []
 
 
-def voided(submission: Submission) -> list[dict[str, str]]:
-    """Return each verdict that a change has voided, with what changed since it was given."""
+def voided(submission: Submission) -> dict[str, str] | None:
+    """Return one banner about the verdicts that a change has voided, with what changed since they were given."""
+    gone = reviews.stale(submission)
+    if not gone:
+        return None
     now = submissions.current_picture(submission)
-    rows = []
-    for review in reviews.stale(submission):
-        changed = sorted(name for name, value in now.items() if review.dossier.get(name) != value)
-        title = f"{review.reviewer} {WORDS[review.verdict]} for {review.role}, and it no longer counts:"
-        rows.append(
-            {"title": title, "text": f"{' and '.join(changed)} changed since {review.given_at:%d %b %H:%M} UTC."}
-        )
-    return rows
+    rows = dossier.changes(gone[0].dossier, now)
+    changed = dict.fromkeys(f"{section} {name}: {changes.words(new or old)}" for section, name, old, new in rows)
+    people = listed([f"{review.reviewer} {WORDS[review.verdict]} for {review.role}" for review in gone])
+    count = "1 verdict no longer counts:" if len(gone) == 1 else f"{len(gone)} verdicts no longer count:"
+    return {"title": count, "text": f"{people}, before the dossier changed ({'; '.join(changed)})."}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
@@ -14,10 +15,9 @@ from governance import promotions, queries, reviews, submissions
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Promotion, Submission
 from governance.permissions import may, sits_for
-from governance.web import panels, sheets, timeline
+from governance.web import changes, panels, sheets, timeline
 from governance.web.forms import ReasonForm, ReviewForm
-from registry import comparison
-from registry.models import User
+from registry.models import User, Version
 
 
 def page(submission: Submission, user: User, *, form: ReviewForm | None = None) -> dict[str, Any]:
@@ -34,11 +34,11 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "asset": version.asset,
         "crumbs": panels.crumbs(version),
         "verdict": panels.verdict_strip(submission, found, got),
-        "voided": panels.voided(submission) if submission.is_open else [],
+        "voided": panels.voided(submission) if submission.is_open else None,
         "signing": signing(submission, digest),
         "before": before,
         "nothing_before": nothing_before(submission, serving),
-        "changes": changes(submission, before) if before else None,
+        "changes": changes.since(before, submission),
         "blocking": blocking,
         "waived": [each for each in found if each.outcome == "waived"],
         "passed": [each for each in found if each.is_green and each.outcome != "waived"],
@@ -51,8 +51,13 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "may_withdraw": submission.is_open and may(user, "submission.withdraw", submission),
         "withdraw_form": ReasonForm(auto_id="withdraw_%s"),
         "precedents": queries.precedents(submission),
-        "events": timeline.events(happened(submission), user),
+        "events": timeline.events(happened(submission), user, notes=notes(submission)),
     }
+
+
+def notes(submission: Submission) -> dict[str, str]:
+    """Return what reviewers wrote, by the id of the review."""
+    return {str(review.public_id): review.note for review in submission.reviews.exclude(note="")}
 
 
 def nothing_before(submission: Submission, serving: Promotion | None) -> str:
@@ -79,7 +84,7 @@ def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
         {"label": "Dossier digest", "value": digest, "kind": "digest"},
         sheets.policy_item(submission.policy),
         {"label": "Submitted by", "value": str(submission.submitted_by)},
-        {"label": "Humans behind it", "value": ", ".join(version.authors) or "nobody named"},
+        {"label": "Humans behind it", "value": humans(version)},
         {"label": "Allowed uses", "value": version.allowed_uses},
         {"label": "Prohibited uses", "value": version.prohibited_uses},
         {"label": "Security risk", "value": version.risk, "kind": "badge"},
@@ -88,45 +93,12 @@ def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
     ]
 
 
-def changes(submission: Submission, before: Any) -> dict[str, Any]:
-    """Return what differs from the version that serves there now."""
-    found = comparison.compare(before, submission.version)
-    material = set(submission.policy.content["material"])
-    return {
-        "fields": [
-            {
-                "field": f"{section}: {field}",
-                "before": words(old),
-                "after": words(new),
-                "material": section in material,
-            }
-            for section, field, old, new in found.fields
-        ],
-        "prompt": found.prompt,
-        "added": found.added,
-        "removed": found.removed,
-        "metrics": [
-            {
-                "metric": delta.metric,
-                "before": plain(delta.before),
-                "after": plain(delta.after),
-                "change": f"{delta.change.normalize():+f}" if delta.change is not None else "",
-            }
-            for delta in found.metrics
-        ],
-    }
-
-
-def plain(value: Any) -> str:
-    """Return a decimal without trailing zeros."""
-    return "—" if value is None else f"{value.normalize():f}"
-
-
-def words(value: Any) -> str:
-    """Return a value of a dossier as people read it."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {text}" for name, text in value.items() if text not in ("", None))
-    return "" if value is None else str(value)
+def humans(version: Version) -> str:
+    """Return the people behind a version, commit authors of its build included, by the names the portal knows."""
+    named = sorted({*version.authors, *reviews.behind_builds(version.evidence.filter(kind="provenance"))})
+    known = User.objects.filter(Q(username__in=named) | Q(email__in=named))
+    shown = {identity: str(person) for person in known for identity in (person.username, person.email)}
+    return ", ".join(f"{shown[name]} ({name})" if name in shown else name for name in named) or "nobody named"
 
 
 def box(
@@ -134,13 +106,14 @@ def box(
 ) -> dict[str, Any]:
     """Return the decision box: what this person can sign, or why they cannot."""
     mine = [role for role in reviews.missing_roles(submission) if sits_for(user, role, submission)]
+    cannot = panels.cannot(submission, user, mine, digest)
     days = submission.policy.environment(submission.environment)["valid_days"]
     until = timezone.now() + timedelta(days=days)
     chosen = form or ReviewForm(auto_id="review_%s")
     end = f"{until.day} {until:%b %Y}"
     return {
         "action": reverse("governance:review", args=[submission.public_id]),
-        "role": mine[0] if len(mine) == 1 else "",
+        "role": mine[0] if len(mine) == 1 and not cannot else "",
         "roles": [{"value": role, "label": role.capitalize(), "selected": role == mine[0]} for role in mine]
         if len(mine) > 1
         else [],
@@ -148,7 +121,7 @@ def box(
         "dossier_digest": digest,
         "approve_label": f"Approve {submission.version.number} for {submission.environment} until {end}",
         "blocked": f"Approving is possible once nothing is in the way: {words_of(blocking)}." if blocking else "",
-        "cannot": panels.cannot(submission, user, mine, digest),
+        "cannot": cannot,
     }
 
 

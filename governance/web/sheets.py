@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.checks import BY_SLUG
+from governance.checks import BY_SLUG, runner
 from governance.models import Decision, Policy, Waiver
 from governance.models.waivers import WaiverState
 from governance.permissions import may, sits_for
@@ -50,7 +50,7 @@ def rules(policy: Policy) -> list[dict[str, Any]]:
             "asked_by": [name for name, slugs in asking.items() if slug in slugs],
             "settings": settings_of(rule),
         }
-        for slug, rule in policy.content["rules"].items()
+        for slug, rule in ((slug, policy.rule(slug)) for slug in runner.slugs_of(policy))
     ]
 
 

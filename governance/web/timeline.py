@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 from django.urls import reverse
@@ -31,23 +32,52 @@ LOOKS = {
 }
 
 
-def events(entries: Iterable[Entry], reader: User) -> list[dict[str, Any]]:
-    """Return entries as events in the given order; only who may read the ledger gets the links into it."""
+def events(entries: Iterable[Entry], reader: User, *, notes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return entries as events in the given order; answers of checks that follow each other become one event.
+
+    `notes` are the words of reviews by their ids. Only who may read the ledger gets the links into it.
+    """
     rows = list(entries)
     names = names_of(row.actor for row in rows)
     links = may(reader, "ledger.read")
-    return [event(row, names[row.actor], links=links) for row in rows]
+    found = []
+    for is_check, group in groupby(rows, key=lambda row: row.kind == "check.answered"):
+        together = list(group)
+        if is_check and len(together) > 1:
+            found.append(answers(together))
+        else:
+            found += [event(row, names[row.actor], notes or {}, links=links) for row in together]
+    return found
 
 
-def event(row: Entry, name: str, *, links: bool) -> dict[str, Any]:
+def event(row: Entry, name: str, notes: Mapping[str, str], *, links: bool) -> dict[str, Any]:
     """Return one entry as an event."""
     icon, tone = next((look for start, look in LOOKS.items() if row.kind.startswith(start)), ("open", "neutral"))
     return {
         "at": row.occurred_at,
         "actor": "",
         "says": row.say(name),
+        "note": notes.get(str(row.details.get("review")), ""),
         "icon": icon,
         "tone": tone,
         "url": reverse("audit:entry", args=[row.event_id]) if links else "",
         "link": "Entry",
+    }
+
+
+def answers(rows: list[Entry]) -> dict[str, Any]:
+    """Return several answers of checks as one event, by outcome."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        said.setdefault(str(row.details.get("outcome", "…")), []).append(str(row.details.get("check", "…")))
+    red = said.keys() & {"failed", "error"}
+    return {
+        "at": rows[0].occurred_at,
+        "actor": "",
+        "says": f"{len(rows)} checks answered.",
+        "note": "\n".join(
+            f"{outcome.replace('_', ' ')}: {', '.join(sorted(slugs))}" for outcome, slugs in said.items()
+        ),
+        "icon": "policy",
+        "tone": "bad" if red else "ok",
     }

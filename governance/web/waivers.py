@@ -71,7 +71,8 @@ def waiver_form(request: HttpRequest, rules: Policy) -> WaiverForm:
     """Return the form with the rules that can be waived at all."""
     waivable = [slug for slug in runner.slugs_of(rules) if not rules.is_critical(slug)]
     names = ["baseline", *rules.environments]
-    return WaiverForm(request.POST or None, rules=waivable, environments=names)
+    start = {name: request.GET.get(name) for name in ("rule", "environment")}
+    return WaiverForm(request.POST or None, rules=waivable, environments=names, initial=start)
 
 
 def waiver(request: HttpRequest, public_id: str) -> HttpResponse:

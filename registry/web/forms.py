@@ -12,7 +12,7 @@ from registry.models.datasets import Purpose
 from registry.models.evidence import EvidenceKind
 
 SECTIONS = {
-    # section: (title, fields)
+    # Each section by its name: its title and its fields.
     "artifact": ("Artifact", ("artifact_sha256", "artifact_size", "storage_uri", "format")),
     "source": (
         "Source and build",

@@ -11,7 +11,7 @@ from governance.permissions import may, visible
 from portal.http import paginate
 from registry import catalog
 from registry.models import Asset, Version
-from registry.web import version_page
+from registry.web import version_page, ways
 from registry.web.register import find
 
 
@@ -32,13 +32,16 @@ def asset(request: HttpRequest, slug: str) -> HttpResponse:
     found = visible(user, Asset.objects.select_related("team", "owner", "backup_owner"), asset="")
     one = get_object_or_404(found, slug=slug)
     page = paginate(request, catalog.versions_of(one))
+    names = ways.environments(one)
     context = {
         "asset": one,
         "page": page,
-        "rows": version_page.with_standing(list(page.object_list)),
+        "rows": version_page.with_standing(list(page.object_list), names),
+        "pointers": ways.serving_now(one, names, user),
+        "people": version_page.people(one),
         "may_change": may(user, "asset.change", one),
         "may_register": may(user, "version.register", one),
-        "environments": version_page.environments(one),
+        "environments": names,
     }
     return render(request, "registry/asset.html", context)
 
@@ -49,4 +52,3 @@ def version(request: HttpRequest, slug: str, number: str, tab: str = "overview")
         raise Http404(f"A version has no tab {tab}.")
     user, one = find(request, slug, number)
     return render(request, "registry/version.html", version_page.page(one, user, tab))
-

@@ -37,7 +37,7 @@ def draft(
         "version": version,
         "asset": version.asset,
         "sections": sections,
-        "nav": [*sections, *extra],
+        "outline": [*sections, *extra],
         "meter": {"value": found.filled, "max": found.total, "missing": [label_of(name) for name in faulty]},
         "is_complete": found.is_complete,
         "components": version.components.select_related("part__asset"),

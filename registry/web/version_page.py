@@ -5,19 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Count, Max, Sum
 from django.urls import reverse
 from django.utils import timezone
 
 from audit import log, serving
-from governance import lifecycle, policy, promotions, standing
+from governance import policy, standing
 from governance.checks import evaluations, verdicts
-from governance.models import Promotion
 from governance.permissions import may
+from governance.web import timeline
 from portal.charts import threshold_bar, trend
-from portal.errors import Refused
 from portal.lineage import Edge, Node, lineage
-from registry import catalog, completeness, composition
+from registry import catalog, composition
 from registry.models import Asset, User, Version
+from registry.web import ways
 from registry.web.forms import EvidenceForm
 from registry.web.panels import origin_word
 
@@ -32,136 +33,96 @@ TABS = {
     "serving": "Serving",
     "history": "History",
 }
+RECORD = {
+    "identity": (
+        ("artifact_sha256", "Artifact sha256", "digest"),
+        ("artifact_size", "Size", "bytes"),
+        ("format", "Format"),
+        ("storage_uri", "Storage URI", "mono"),
+        ("finetune_method", "Fine-tune method"),
+    ),
+    "source": (
+        ("source_repository", "Repository", "mono"),
+        ("source_commit", "Commit", "digest"),
+        ("build_id", "Build"),
+        ("lockfile_sha256", "Lockfile sha256", "digest"),
+    ),
+    "terms": (
+        ("licence", "Licence"),
+        ("allowed_uses", "Allowed uses"),
+        ("prohibited_uses", "Prohibited uses"),
+        ("risk", "Security risk", "badge"),
+        ("risk_rationale", "Why"),
+        ("mitigations", "Mitigations"),
+    ),
+}
 SERVED = timedelta(days=90)
 TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
 
 
-def environments(asset: Asset) -> list[str]:
-    """Return the environments that the governing policy knows, none when no policy applies."""
-    try:
-        return policy.governing(Version(asset=asset)).environments
-    except Refused:
-        return []
-
-
-def with_standing(rows: list[Version]) -> list[dict[str, Any]]:
+def with_standing(rows: list[Version], names: list[str]) -> list[dict[str, Any]]:
     """Return each version with its standing in every environment, one query an environment."""
-    if not rows:
-        return []
-    names = environments(rows[0].asset)
     found = standing.of_all(Version.objects.filter(pk__in=[row.pk for row in rows]).select_related("asset"), names)
     return [{"version": row, "standings": [found[(row.pk, name)] for name in names]} for row in rows]
 
 
 def page(version: Version, user: User, tab: str, *, evidence_form: EvidenceForm | None = None) -> dict[str, Any]:
     """Return the whole page of a version on one of its tabs."""
-    names = environments(version.asset)
-    address = [version.asset.slug, version.number]
+    names = ways.environments(version.asset)
+    answers, now = ways.standings(version, names), ways.pointers(version.asset)
+    opened = ways.open_submissions(version)
     context = {
         "version": version,
         "asset": version.asset,
-        "tab": tab,
-        "tabs": [
-            {
-                "label": title,
-                "url": reverse("registry:version-tab", args=[*address, name]) if name != "overview" else version.get_absolute_url(),
-                "current": name == tab,
-            }
-            for name, title in TABS.items()
-        ],
-        "verdicts": [strip(version, name) for name in names],
-        "moves": lifecycle.open_to(user, version),
-        "ways": ways(version, user, names),
+        "tabs": tabs(version, tab),
+        "verdicts": [ways.strip(answers[name], now.get(name), opened.get(name), version) for name in names],
+        "ways": ways.actions(version, user, answers, now, opened),
+        "may_attach": version.state != "retired" and may(user, "evidence.attach", version),
         "template": f"registry/_tab_{tab}.html",
     }
     return context | PANELS[tab](version, user) | ({"evidence_form": evidence_form} if evidence_form else {})
 
 
-def strip(version: Version, environment: str) -> dict[str, Any]:
-    """Return the answer to "may it serve there?", as the verdict partial prints it."""
-    answer = standing.of(version, environment)
-    return {
-        "environment": environment,
-        "allow": answer.allow,
-        "says": "May serve" if answer.allow else "May not serve",
-        "reasons": answer.reasons,
-        "expires_at": answer.expires_at if answer.allow else None,
-        "url": reverse("governance:decision", args=[answer.decision_id]) if answer.decision_id else "",
-        "link": "Decision",
-    }
-
-
-def ways(version: Version, user: User, names: list[str]) -> dict[str, Any]:
-    """Return what this person can do next with the version, each only when the verb would let them try."""
-    contributes = may(user, "version.edit", version)
-    serving_now = {name: promotions.current(version.asset, name) for name in names}
-    may_promote = may(user, "version.promote", version)
-    return {
-        "edit": contributes and not version.is_frozen,
-        "nominate": contributes and version.state == "draft",
-        "is_complete": version.is_frozen or completeness.measure(version).is_complete,
-        "submit": [name for name in names if contributes and version.state in {"candidate", "approved"}],
-        "promote": [
-            name
-            for name in names
-            if may_promote and points_elsewhere(serving_now[name], version) and standing.of(version, name).allow
-        ],
-        "waive": contributes and version.state != "retired" and version.is_frozen,
-        "attach": contributes and version.state != "retired",
-    }
-
-
-def points_elsewhere(now: Promotion | None, version: Version) -> bool:
-    """Return whether an environment's pointer is not on this version."""
-    return now is None or now.version_id != version.pk
+def tabs(version: Version, chosen: str) -> list[dict[str, Any]]:
+    """Return the tabs as links."""
+    address = [version.asset.slug, version.number]
+    urls = {name: reverse("registry:version-tab", args=[*address, name]) for name in TABS}
+    urls["overview"] = version.get_absolute_url()
+    return [{"label": title, "url": urls[name], "current": name == chosen} for name, title in TABS.items()]
 
 
 def overview(version: Version, user: User) -> dict[str, Any]:
     """Return the record as lists of labels and values, each with where it came from."""
-
-    def row(name: str, label: str, kind: str = "") -> dict[str, Any]:
-        shown = getattr(version, f"get_{name}_display", None)
-        value = shown() if shown else getattr(version, name)
-        value = ", ".join(value) if isinstance(value, list) else value
-        return {"label": label, "value": value, "kind": kind, "origin": origin_word(version, name)}
-
-    asset = version.asset
-    return {
-        "identity": [
-            {"label": "Identity digest", "value": version.identity_digest, "kind": "digest"},
-            row("artifact_sha256", "Artifact sha256", "digest"),
-            row("artifact_size", "Size", "bytes"),
-            row("storage_uri", "Storage URI", "mono"),
-            row("format", "Format"),
-            row("finetune_method", "Fine-tune method"),
-        ],
-        "source": [
-            row("source_repository", "Repository", "mono"),
-            row("source_commit", "Commit", "mono"),
-            row("build_id", "Build"),
-            row("lockfile_sha256", "Lockfile sha256", "digest"),
-            row("authors", "Authors"),
-            {"label": "Registered", "value": version.registered_at, "kind": "when"},
-            {"label": "Registered by", "value": version.registered_by},
-        ],
-        "terms": [
-            row("licence", "Licence"),
-            row("allowed_uses", "Allowed uses"),
-            row("prohibited_uses", "Prohibited uses"),
-            row("risk", "Security risk", "badge"),
-            row("risk_rationale", "Why"),
-            row("mitigations", "Mitigations"),
-        ],
+    record = {group: [item(version, *row) for row in rows] for group, rows in RECORD.items()}
+    record["identity"].insert(0, {"label": "Identity digest", "value": version.identity_digest, "kind": "digest"})
+    return record | {
         "people": [
-            {"label": "Owner", "value": asset.owner},
-            {"label": "Backup owner", "value": asset.backup_owner},
-            {"label": "Escalation", "value": asset.escalation_contact},
-            {"label": "Team", "value": asset.team},
+            *people(version.asset),
+            item(version, "authors", "Authors"),
+            {"label": "Registered by", "value": version.registered_by},
         ],
         "datasets": version.dataset_uses.select_related("dataset"),
         "components": version.components.select_related("part__asset"),
         "is_composed": composition.manifest(version) is not None,
     }
+
+
+def people(asset: Asset) -> list[dict[str, Any]]:
+    """Return who answers for an asset."""
+    return [
+        {"label": "Owner", "value": asset.owner},
+        {"label": "Backup owner", "value": asset.backup_owner},
+        {"label": "Escalation", "value": asset.escalation_contact},
+        {"label": "Team", "value": asset.team},
+    ]
+
+
+def item(version: Version, name: str, label: str, kind: str = "") -> dict[str, Any]:
+    """Return one field of the record with where its value came from."""
+    shown = getattr(version, f"get_{name}_display", None)
+    value = shown() if shown and kind != "badge" else getattr(version, name)
+    value = ", ".join(value) if isinstance(value, list) else value
+    return {"label": label, "value": value, "kind": kind if value else "", "origin": origin_word(version, name)}
 
 
 def documents(version: Version, user: User) -> dict[str, Any]:
@@ -173,14 +134,20 @@ def answers(version: Version, user: User) -> dict[str, Any]:
     """Return how the version stands against every rule of the governing policy, failed first."""
     rules = policy.governing(version)
     now = timezone.now()
-    groups = [("baseline", verdicts.judge(version, rules.content["baseline"]["rules"], rules, "baseline", at=now))]
-    groups += [
-        (name, verdicts.judge(version, rules.environment(name)["rules"], rules, name, at=now))
-        for name in rules.environments
+    asked = {"baseline": rules.content["baseline"]["rules"]}
+    asked |= {name: rules.environment(name)["rules"] for name in rules.environments}
+    groups = [
+        {
+            "label": "Baseline, to become a candidate" if name == "baseline" else f"For {name}",
+            "environment": name,
+            "checks": sorted(verdicts.judge(version, slugs, rules, name, at=now), key=lambda each: each.is_green),
+        }
+        for name, slugs in asked.items()
     ]
     return {
         "policy": rules,
-        "groups": [(name, sorted(found, key=lambda each: each.is_green)) for name, found in groups],
+        "groups": groups,
+        "may_waive": version.is_frozen and version.state != "retired" and may(user, "waiver.request", version),
         "runs": version.check_runs.select_related("policy")[:50],
     }
 
@@ -193,22 +160,26 @@ def measured(version: Version, user: User) -> dict[str, Any]:
     trends = catalog.metric_trends(version)
     return {
         "policy": rules,
-        "metrics": [
-            {
-                "reading": reading,
-                "bar": threshold_bar(
-                    float(reading.value),
-                    minimum=as_float(reading.minimum),
-                    maximum=as_float(reading.maximum),
-                    unit=reading.unit,
-                )
-                if reading.value is not None
-                else None,
-                "trend": trend([(label, float(value)) for label, value in trends.get(reading.metric, [])]),
-            }
-            for reading in readings
-        ],
+        "metrics": [metric(reading, trends.get(reading.metric, []), version.number) for reading in readings],
         "reports": version.evidence.filter(kind="evaluation").select_related("attached_by"),
+    }
+
+
+def metric(reading: evaluations.Reading, series: list[tuple[str, Any]], number: str) -> dict[str, Any]:
+    """Return one metric drawn against its limits and its value in the version before, and over all versions."""
+    numbers = [label for label, _ in series]
+    place = numbers.index(number) if number in numbers else 0
+    low, high = as_float(reading.minimum), as_float(reading.maximum)
+    bar = None
+    if reading.value is not None:
+        before = float(series[place - 1][1]) if place else None
+        value = float(reading.value)
+        bar = threshold_bar(value, minimum=low, maximum=high, previous=before, unit=reading.unit, passed=reading.within)
+    return {
+        "reading": reading,
+        "outcome": "passed" if reading.within else "failed",
+        "bar": bar,
+        "trend": trend([(label, float(value)) for label, value in series], limit=high if low is None else low),
     }
 
 
@@ -255,31 +226,25 @@ def asked(version: Version, user: User) -> dict[str, Any]:
 
 
 def served(version: Version, user: User) -> dict[str, Any]:
-    """Return the newest serving windows of the identity digest in the last 90 days, and the consumers the gate has let in."""
+    """Return what was served by the identity digest in the last 90 days, and the consumers the gate has let in."""
     now = timezone.now()
     found = serving.windows_of(version.identity_digest, now - SERVED, now) if version.identity_digest else None
+    totals = (
+        found.aggregate(
+            customers=Count("customer", distinct=True), requests=Sum("requests"), windows=Count("pk"), last=Max("end")
+        )
+        if found is not None
+        else {}
+    )
     windows = list(found.order_by("-start", "-id")[:50]) if found is not None else []
-    return {"windows": windows, "consumers": version.consumer_grants.all()}
+    return {"windows": windows, "totals": totals, "consumers": version.consumer_grants.all()}
 
 
 def told(version: Version, user: User) -> dict[str, Any]:
     """Return what the ledger and the version's own history say, newest first."""
-    entries = log.entries(subject=version)[:100]
-    names = {person.ledger_name: str(person) for person in User.objects.all()}
     return {
-        "events": [describe(entry, names) for entry in entries],
+        "events": timeline.events(log.entries(subject=version)[:100], user),
         "states": version.transitions.select_related("actor", "successor").order_by("-pk"),
-    }
-
-
-def describe(entry: Any, names: dict[str, str]) -> dict[str, Any]:
-    """Return one entry as the timeline prints it."""
-    return {
-        "at": entry.recorded_at,
-        "actor": "",
-        "says": entry.say(names.get(entry.actor, "")),
-        "url": reverse("audit:entry", args=[entry.event_id]),
-        "link": "Entry",
     }
 
 
@@ -294,4 +259,3 @@ PANELS: dict[str, Any] = {
     "serving": served,
     "history": told,
 }
-

@@ -49,12 +49,8 @@ def name_of(path: Path) -> str:
 @cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Return the modules below some folders, by default those of the product; migrations are written by Django."""
-    found = []
-    for folder in folders or APPS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if "migrations" not in path.parts and path.parts[-2:] != ("migrations", "__init__.py"):
-                found.append(Module(name_of(path), path))
-    return tuple(found)
+    paths = [path for folder in folders or APPS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return tuple(Module(name_of(path), path) for path in paths if "migrations" not in path.parts)
 
 
 def doors() -> list[Module]:

@@ -1,24 +1,12 @@
-"""The cast behind the doors: a walk for what people do, a service for each token."""
+"""The cast behind the doors: a service for each token, and a version to ask about."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from registry.models import Version
-from tests.factories import Walk, artifacts, make_walk
+from tests.factories import Walk, artifacts
 from tests.web.services import Service, make_service
-
-
-@pytest.fixture
-def walk(db: None, tmp_path: Path, settings: Any) -> Walk:
-    """Return a walk whose artifacts are in a folder of the test."""
-    # Ten people get a password; nothing here is about how slowly it is hashed.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.ARTIFACT_ROOTS = [tmp_path / "artifacts"]
-    return make_walk(tmp_path)
 
 
 @pytest.fixture

@@ -133,8 +133,8 @@ def test_what_is_wrong_with_csv_is_named_too(deployer: Service, subtests: pytest
 
 
 def test_a_zip_bomb_stops_at_the_limit(deployer: Service) -> None:
-    bomb = gzip.compress(b"\0" * 200_000_000, compresslevel=9)
-    assert len(bomb) < 300_000
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    assert len(bomb) < 100_000
     answer = report(deployer, bomb, "hour-12", LINES, **{"Content-Encoding": "gzip"})
     assert "once decompressed" in answer.json()["faults"][0]["seen"]
 

@@ -8,6 +8,7 @@ import pickle
 import warnings
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ from sklearn.svm import SVC
 from governance.scanning import Verdict, scan
 from tests.governance.scanning.assemble import (
     call,
+    field,
     gguf,
     name,
     safetensors,
@@ -49,7 +51,7 @@ NUMBERS = np.random.default_rng(1).random((40, 4))
 CLASSES = (NUMBERS[:, 0] > 0.5).astype(int)
 WORDS = ["a cat sat", "the dog ran"] * 20
 
-ESTIMATORS = {
+ESTIMATORS: dict[str, Callable[[], object]] = {
     "logistic": lambda: LogisticRegression().fit(NUMBERS, CLASSES),
     "forest": lambda: RandomForestClassifier(5).fit(NUMBERS, CLASSES),
     "boosting": lambda: GradientBoostingRegressor(n_estimators=3).fit(NUMBERS, CLASSES),
@@ -63,7 +65,7 @@ ESTIMATORS = {
     "search": lambda: GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=StratifiedKFold(2)).fit(NUMBERS, CLASSES),
     "columns": lambda: ColumnTransformer([("n", StandardScaler(), [0]), ("c", OneHotEncoder(), [1])]).fit(NUMBERS),
 }  # fmt: skip
-OBJECTS = {
+OBJECTS: dict[str, list[object] | dict[str, object]] = {
     "containers": [OrderedDict(a=1), defaultdict(list, a=[1]), Counter("aab"), {1}, frozenset({3}), (1, [{"x": None}])],
     "dates": [date(2026, 1, 2), datetime(2026, 1, 2, tzinfo=UTC), timedelta(1)],
     "standard": [Decimal("1.5"), PurePosixPath("a"), 1j, slice(1), range(3)],
@@ -149,6 +151,7 @@ FILES: dict[str, tuple[str, bytes]] = {
     "model.safetensors": ("safetensors", safetensors(HEADER, b"\0" * 16)),
     "model.gguf": ("gguf", gguf("{{ bos_token }}", tensors=(("w", 8, 0),), data=b"\0" * 32)),
     "model.keras": ("keras", keras_file(DENSE)),
+    "folder.zip": ("zip", zip_file([zip_member("a/.gitkeep", b""), zip_member("a/config.json", b"{}")])),
     "model.zip": ("zip", zip_file([zip_member("a/config.json", b"{}"), zip_member("a/README.md", b"# Hi")])),
     "model.tar": ("tar", tar("model.safetensors", safetensors(HEADER, b"\0" * 16))),
     "system.txt": ("text", "You are a polite clerk. Answer {{ question }} in {language}. 🏴󠁧󠁢󠁳󠁣󠁴󠁿".encode()),
@@ -156,6 +159,7 @@ FILES: dict[str, tuple[str, bytes]] = {
     "prompt.yaml": ("text", b"name: triage\nversion: 1\ntemplate: |\n  Sort this ticket: {{ ticket }}\n"),
     "prompt.jinja": ("text", b"{% if messages[0].role == 'system' %}{{ messages[0]['content'] }}{% endif %}"),
     "tokenizer_config.json": ("json", json.dumps(SETTINGS).encode()),
+    "tokenizer.model": ("sentencepiece", field(1, field(1, b"<unk>") + field(3, 2)) + field(2, b"") + field(3, b"")),
     "vocab.txt": ("text", b"classify\nsentiment\nthe\n[UNK]\n"),
     "card.txt.gz": ("gzip", gzip.compress(b"A model of cats.")),
 }  # fmt: skip

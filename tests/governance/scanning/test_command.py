@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import subprocess
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def scan_paths(*arguments: str) -> tuple[int, list[str]]:
     """Run the command in this process and return its status and lines."""
-    parser = command.argparse.ArgumentParser()
+    parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     out = io.StringIO()
     status = command.run(parser.parse_args(arguments), out)

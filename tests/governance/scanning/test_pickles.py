@@ -70,7 +70,7 @@ def test_opcodes_are_read_as_the_standard_library_reads_them(label: str, protoco
     assert stream.tell() == len(data)
     for (_, ours), (opcode, theirs) in zip(found, expected, strict=True):
         if isinstance(ours, Blob):
-            assert data[ours.start : ours.start + ours.size] == bytes(theirs)
+            assert data[ours.start : ours.start + ours.size] == bytes(theirs or b"")
         elif opcode in {"GLOBAL", "INST"}:
             assert " ".join(ours) == theirs  # type: ignore[arg-type]
         elif opcode != "BINFLOAT":

@@ -1,0 +1,160 @@
+"""What served customer X between T1 and T2, and was it governed? Judged by the decisions of that time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.reports import BY_SLUG, Filters
+from governance import decisions, lifecycle, promotions
+from registry.models import User
+from tests.audit.reports.stories import MINUTE, decided, prompt, report, window
+from tests.factories import Walk
+
+SERVING = BY_SLUG["serving"]
+
+
+@pytest.fixture
+def otto(walk: Walk) -> User:
+    """Otto the deployer with his token's scopes."""
+    walk.cast.otto.token_scopes = frozenset({"gate", "serving"})  # type: ignore[attr-defined]
+    return walk.cast.otto
+
+
+def told(as_of: datetime | None = None, **asked: Any) -> list[dict[str, Any]]:
+    """Return the rows of the report by their headings."""
+    headings = [column.title for column in SERVING.columns]
+    found: Iterator[Any] = SERVING.rows(Filters(**asked), as_of or timezone.now())
+    return [dict(zip(headings, row, strict=True)) for row in found]
+
+
+def test_windows_are_judged_by_the_decision_of_their_time(walk: Walk) -> None:
+    version = prompt(walk)
+    early = timezone.now()
+    with time_machine.travel(early + 10 * MINUTE):
+        decision = walk.approved(version, "staging")
+    with time_machine.travel(early + 20 * MINUTE):
+        decisions.revoke(decision, actor=walk.cast.rhea, reason="A leak was found.")
+        walk.work()
+    with time_machine.travel(early + 60 * MINUTE):
+        spans = {
+            "before": (1, 5),
+            "across": (5, 15),
+            "within": (12, 18),
+            "end": (18, 25),
+            "after": (30, 35),
+            "all": (1, 50),
+        }
+        report(
+            walk,
+            *(
+                window(version.identity_digest, early + MINUTE * start, early + MINUTE * end, customer=name)
+                for name, (start, end) in spans.items()
+            ),
+            window("f0" * 32, early, early + MINUTE, customer="stranger"),
+        )
+        rows = {row["Customer"]: row for row in told()}
+    assert {name: row["Governed"] for name, row in rows.items()} == {
+        "stranger": "unregistered",
+        "before": "ungoverned",
+        "all": "partly governed",
+        "across": "partly governed",
+        "within": "governed",
+        "end": "partly governed",
+        "after": "ungoverned",
+    }
+    assert (rows["within"]["Decision"], rows["within"]["Why not"]) == (str(decision.public_id), "")
+    assert "has no decision for staging" in rows["before"]["Why not"]
+    assert "was revoked" in rows["after"]["Why not"]
+    assert rows["stranger"]["Version"] is None
+
+
+def test_a_window_ends_before_the_instant_at_which_its_decision_ends(walk: Walk) -> None:
+    decision = decided(walk)
+    expires = decision.expires_at
+    assert expires is not None
+    with time_machine.travel(expires + MINUTE):
+        digest = decision.identity_digest
+        report(
+            walk,
+            window(digest, expires - MINUTE, expires, customer="in time"),
+            window(digest, expires, expires + MINUTE / 2, customer="too late"),
+        )
+        rows = {row["Customer"]: row["Governed"] for row in told()}
+    assert rows == {"in time": "governed", "too late": "ungoverned"}
+
+
+def test_a_deprecated_version_is_governed_for_those_who_used_it_before(walk: Walk, otto: User) -> None:
+    decision = decided(walk)
+    promotions.ask_gate(decision.identity_digest, "staging", "billing", actor=otto)
+    now = timezone.now()
+    lifecycle.deprecate(
+        decision.version, actor=walk.cast.ada, successor=None, sunset_at=now + timedelta(days=9), reason="2.0.0 is out."
+    )
+    later = timezone.now()
+    with time_machine.travel(later + 10 * MINUTE):
+        span = (later + MINUTE, later + 2 * MINUTE)
+        report(
+            walk,
+            window(decision.identity_digest, *span, customer="old", consumer="billing"),
+            window(decision.identity_digest, *span, customer="new", consumer="card-desk"),
+        )
+        rows = {row["Customer"]: (row["Governed"], row["Why not"]) for row in told()}
+    assert rows["old"] == ("governed", "")
+    assert rows["new"][0] == "ungoverned"
+    assert "new consumers are refused" in rows["new"][1]
+
+
+def test_the_answer_is_narrowed_to_customer_version_environment_and_overlap(walk: Walk) -> None:
+    digest = decided(walk).identity_digest
+    hour = timezone.now() - timedelta(hours=1)
+    report(
+        walk,
+        window(digest, hour, hour + 10 * MINUTE, customer="acme"),
+        window(digest, hour + 10 * MINUTE, hour + 20 * MINUTE, customer="acme"),
+        window(digest, hour, hour + 10 * MINUTE, customer="globex", environment="production"),
+        window("f0" * 32, hour, hour + 10 * MINUTE, customer="acme-bank"),
+    )
+    assert [row["Customer"] for row in told(customer="acme")] == ["acme", "acme"]
+    assert [row["Customer"] for row in told(asset="credit-prompt@1.0.0")] == ["acme", "globex", "acme"]
+    assert [row["Customer"] for row in told(environment="production")] == ["globex"]
+    overlapping = told(customer="acme", since=hour + 9 * MINUTE, until=hour + 10 * MINUTE)
+    assert [row["From"] for row in overlapping] == [hour]
+    touching = told(customer="acme", since=hour + 10 * MINUTE, until=hour + 11 * MINUTE)
+    assert [row["From"] for row in touching] == [hour + 10 * MINUTE]
+    assert told(asset="nobody-registered-this") == []
+
+
+def test_a_report_that_came_later_is_not_known_before(walk: Walk) -> None:
+    hour = timezone.now() - timedelta(hours=1)
+    before = timezone.now()
+    batch = report(walk, window("f0" * 32, hour, hour + MINUTE))
+    assert told(before) == []
+    [row] = told()
+    assert (row["Batch"], row["Reported"]) == ("gateway/1", batch.received_at)
+
+
+def test_judging_costs_the_same_for_one_window_and_for_three_of_different_digests(walk: Walk) -> None:
+    digests = [prompt(walk, number).identity_digest for number in ("1.0.0", "1.1.0")] + ["f0" * 32]
+    start = timezone.now()
+
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as caught:
+            list(SERVING.rows(Filters(), timezone.now() + timedelta(hours=2)))
+        return len(caught)
+
+    with time_machine.travel(start + timedelta(hours=1)):
+        report(walk, window(digests[0], start + MINUTE, start + 2 * MINUTE), batch="1")
+        one = queries()
+        for batch, digest in enumerate(digests[1:], 2):
+            report(walk, window(digest, start + MINUTE, start + 2 * MINUTE), batch=str(batch))
+        assert queries() == one

@@ -1,0 +1,26 @@
+"""The scene that most tests of judgements begin with. Tests in threads of their own walk for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from tests.governance.scene import Scene, staged
+
+
+@pytest.fixture(scope="module")
+def stage(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """Walk to a candidate once for a whole module."""
+    with django_db_blocker.unblock(), staged(tmp_path_factory.mktemp("scene")) as scene:
+        yield scene
+
+
+@pytest.fixture
+def scene(stage: Scene, db: None) -> Scene:
+    """Return a walk and a candidate that a test may change as it likes."""
+    return deepcopy(stage)
