@@ -45,6 +45,8 @@ def trust(
         actor.require("key.trust")
         if TrustedKey.objects.filter(fingerprint=public.fingerprint).exists():
             raise Refused("key_known", f"The key {public.fingerprint[:12]}… is registered already.")
+        if TrustedKey.objects.filter(name=name).exists():
+            raise Refused("key_name_taken", f"Another key is named {name}; a name is never used twice.")
         key.save()
     return key
 

@@ -6,6 +6,7 @@ The queue shows the newest answers of checks; the review page computes freshness
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +35,7 @@ class QueueRow:
     my_roles: tuple[str, ...]
     blockers: tuple[str, ...]
     has_changed: bool
+    wants_changes: tuple[str, ...]
     involvement: tuple[str, ...]
     my_verdict: Review | None
     at: datetime
@@ -81,8 +83,8 @@ def build_rows(user: User, waiting: list[Submission]) -> list[QueueRow]:
     for review in Review.objects.filter(submission__in=waiting).select_related("reviewer"):
         given[review.submission_id].append(review)
     blockers = find_blockers(waiting, now)
-    seats = {seat.role for seat in seats_of(user) if seat.role not in READERS}
-    granted = set(user.assetusergrant_set.values_list("content_object_id", flat=True)) if seats else set()
+    limited = any(not seat.everywhere for seat in seats_of(user) if seat.role not in READERS)
+    granted = set(user.assetusergrant_set.values_list("content_object_id", flat=True)) if limited else set()
     rows = []
     for submission in waiting:
         digest = submissions.digest_of(submission, submissions.material_of(submission, drawn[submission.version_id]))
@@ -100,6 +102,7 @@ def build_rows(user: User, waiting: list[Submission]) -> list[QueueRow]:
                 ),
                 blockers=tuple(blockers[submission.pk]),
                 has_changed=any(review.dossier_digest != digest for review in mine),
+                wants_changes=tuple(each.role for each in current if each.verdict == Verdict.REQUEST_CHANGES),
                 involvement=tuple(reviews.involvement(submission, user, documents)),
                 my_verdict=next((review for review in mine if review.dossier_digest == digest), None),
                 at=now,
@@ -151,11 +154,11 @@ def my_drafts(user: User, at_most: int = 20) -> QuerySet[Version]:
     return Version.objects.filter(state="draft", asset__team__in=teams).select_related("asset")[:at_most]
 
 
-def waiting_waivers(user: User) -> list[Waiver]:
-    """Return the requested waivers that this person may answer."""
-    rows = visible(
-        user, Waiver.objects.filter(state="requested", expires_at__gt=timezone.now()), asset="version__asset"
-    )
-    rows = rows.exclude(requested_by=user).select_related("version__asset", "requested_by", "policy")
-    seats = {seat.role for seat in seats_of(user)}
-    return [waiver for waiver in rows[:MAX_ROWS] if seats & set(waiver.policy.content["waivers"]["roles"])]
+def failing(versions: Iterable[Version]) -> dict[int, list[str]]:
+    """Return the checks whose newest answer stops a version, by the version's id."""
+    runs = CheckRun.objects.filter(version__in=list(versions)).order_by("version_id", "check_slug", "-pk")
+    stopped: dict[int, list[str]] = defaultdict(list)
+    for run in runs.distinct("version_id", "check_slug").only("version_id", "check_slug", "outcome"):
+        if run.outcome in {"failed", "error"}:
+            stopped[run.version_id].append(run.check_slug)
+    return stopped

@@ -1,11 +1,12 @@
-"""How people sign in: accounts are made by administrators, so sign-up is closed."""
+"""How people sign in: accounts are made by administrators, so sign-up is closed and addresses are kept."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 
 
 class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -17,3 +18,8 @@ class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def populate_username(self, request: HttpRequest, user: Any) -> None:
         """Keep the user name that the administrator gave."""
+
+
+def keep_address(request: HttpRequest, **_: str) -> HttpResponse:
+    """Refuse to change an address: reviews recognise authors by it, so an administrator keeps it, on the record."""
+    raise PermissionDenied("Your address is kept by the administrators, because reviews recognise authors by it.")

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI
-from ninja.errors import HttpError
+from ninja.errors import HttpError, ValidationError, ValidationErrorContext
 from ninja.parser import Parser
 
 from audit.web.api import router as audit_router
+from governance.web.api import Digest, Environment
 from governance.web.api import router as governance_router
 from portal.errors import Fault, Invalid, show
 from portal.http import MAX_BODY, complaint, install_refusals
 from registry.readers import documents
+from registry.registration import Semver, Sha256, Slug
 from registry.web.api import router as registry_router
 
 MAX_DEPTH = 64
+# What a pattern means, in words that end the sentence "field: saw …, expected …".
+MEANINGS = {
+    get_args(kind)[1].pattern: words
+    for kind, words in {
+        Slug: "1 to 64 lower-case letters, digits, dots, dashes or underscores",
+        Semver: "a semantic version such as 2.1.0",
+        Sha256: "64 lower-case hexadecimal digits",
+        Digest: "sha256: and 64 lower-case hexadecimal digits",
+        Environment: "the name of an environment, such as production",
+    }.items()
+}
+PREAMBLE = re.compile(
+    r"^(?:(?:Input|String|List|Dictionary|Data) should (?:be|have|match) |Value error, (?:.*expected )?)"
+)
 
 
 class StrictParser(Parser):
@@ -43,6 +60,27 @@ class Api(NinjaAPI):
             if isinstance(pattern, URLPattern):
                 login_not_required(pattern.callback)
         return patterns, app, namespace
+
+    def validation_error_from_error_contexts(self, error_contexts: list[ValidationErrorContext]) -> ValidationError:
+        """Return pydantic's errors with what was seen, which ninja leaves out, and what is expected in our words."""
+        errors = []
+        for context in error_contexts:
+            model = context.model
+            for error in context.pydantic_validation_error.errors(include_url=False):
+                found = model.__ninja_flatten_map_reverse__.get(error["loc"], error["loc"])
+                told = {"loc": (model.__ninja_param_source__, *found), "msg": expectation(error)}
+                errors.append(told if error["type"] == "missing" else {**told, "input": error["input"]})
+        return ValidationError(errors)
+
+
+def expectation(error: Any) -> str:
+    """Return what one of pydantic's errors expected, as the end of a sentence."""
+    if error["type"] == "missing":
+        return "a value"
+    if error["type"] == "extra_forbidden":
+        return "no field of this name"
+    pattern = error.get("ctx", {}).get("pattern")
+    return MEANINGS.get(pattern) or PREAMBLE.sub("", error["msg"])
 
 
 api = Api(

@@ -12,7 +12,6 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
-from django.utils.http import url_has_allowed_host_and_scheme
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as NinjaValidationError
 from ninja.security import HttpBearer
@@ -60,9 +59,8 @@ def faults_of(errors: list[Any]) -> Invalid:
     found = []
     for each in errors[:20]:
         path = [str(step) for step in each.get("loc", ()) if step not in {"body", "data", "query"}]
-        found.append(
-            Fault(".".join(path) or "body", show(each.get("input", "nothing")), each.get("msg", "something else"))
-        )
+        seen = show(each["input"]) if "input" in each else "nothing"
+        found.append(Fault(".".join(path) or "body", seen, each.get("msg", "something else")))
     return Invalid(*found)
 
 
@@ -100,7 +98,9 @@ class RefusalMiddleware:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > MAX_BODY:
             fault = Fault("body", f"{int(length):,} bytes", f"at most {MAX_BODY:,} bytes")
-            return JsonResponse(complaint(Invalid(fault)), status=413)
+            if not request.path.startswith("/api/"):
+                return render_fault(request, Invalid(fault))
+            return JsonResponse(complaint(Invalid(fault)), status=422)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
@@ -110,16 +110,14 @@ class RefusalMiddleware:
         if isinstance(error, Refused):
             context = {"says": error.says, "code": error.code, "reasons": error.reasons}
             return render(request, "409.html", context, status=409)
-        reasons = [Reason(fault.field, str(fault)) for fault in error.faults]
-        return render(request, "409.html", {"says": "That cannot be understood.", "reasons": reasons}, status=422)
+        return render_fault(request, error)
 
 
-def back_to(request: HttpRequest, default: str) -> str:
-    """Return the address of the page a form was on, if it is one of ours."""
-    candidate = request.POST.get("next") or request.META.get("HTTP_REFERER", "")
-    if candidate and url_has_allowed_host_and_scheme(candidate, {request.get_host()}, request.is_secure()):
-        return candidate
-    return default
+def render_fault(request: HttpRequest, error: Invalid) -> HttpResponse:
+    """Return a page that says which input could not be understood."""
+    reasons = [Reason(fault.field, str(fault)) for fault in error.faults]
+    context = {"title": "Please look again", "says": "That cannot be understood.", "reasons": reasons}
+    return render(request, "409.html", context, status=422)
 
 
 def tell(request: HttpRequest, sentence: str, to: str) -> HttpResponse:

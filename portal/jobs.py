@@ -13,6 +13,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
+# A ring that waited this many seconds has been overtaken by the clock; workers drop it unheard.
+EXPIRES = 30
 
 
 class Job(StrEnum):
@@ -33,6 +35,6 @@ def ring(job: Job) -> None:
 def _send(job: Job) -> None:
     """Send the ring, and let the clock's own ring do it when the broker cannot be reached."""
     try:
-        current_app.send_task(job.value, retry=False, ignore_result=True)
+        current_app.send_task(job.value, retry=False, ignore_result=True, expires=EXPIRES)
     except (OperationalError, OSError) as error:
         logger.warning("The broker did not take %s (%s); the clock will ring it again.", job.value, error)

@@ -52,7 +52,7 @@ def read_database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(query.get("host", parts.hostname or "")),
         "PORT": str(parts.port or query.get("port", "")),
-        "OPTIONS": {"pool": {"min_size": 0, "max_size": 8}} if read_flag("DATABASE_POOL", False) else {},
+        "OPTIONS": {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}} if read_flag("DATABASE_POOL", False) else {},
     }
 
 

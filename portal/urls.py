@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from portal import administration, cli, health
+from portal import accounts, administration, cli, health
 from portal.api import api
 
 urlpatterns = [
@@ -12,6 +12,10 @@ urlpatterns = [
     path("", include("registry.web.urls")),
     path("audit/", include("audit.web.urls")),
     path("api/v1/", api.urls),
+    # These stand before the pages that they close.
+    path("account/email/", accounts.keep_address, name="account_email"),
+    path("account/confirm-email/", accounts.keep_address, name="account_email_verification_sent"),
+    path("account/confirm-email/<str:key>/", accounts.keep_address, name="account_confirm_email"),
     path("account/", include("allauth.account.urls")),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("admin/", administration.site.urls),

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from portal.administration import Deed, HistoryAdmin, RecordAdmin, RowsInline, show, site
-from registry import people, tokens
+from registry import people, sharing, tokens
 from registry.models import (
     AccessToken,
     Asset,
@@ -51,6 +51,13 @@ class AccountForm(forms.Form):
     email = forms.EmailField(required=False)
     kind = forms.ChoiceField(choices=[(kind.value, kind.label) for kind in (Kind.PERSON, Kind.SERVICE)])
     password = new_password
+
+
+class AddressForm(forms.Form):
+    """Asks for a person's name and address."""
+
+    name = forms.CharField(max_length=120)
+    email = forms.EmailField(help_text="Reviews recognise the authors of a commit or an evaluation by it.")
 
 
 class PasswordForm(forms.Form):
@@ -94,6 +101,12 @@ class TokenForm(forms.Form):
     days = forms.IntegerField(min_value=1, max_value=tokens.MAX_DAYS, initial=tokens.MAX_DAYS, label="Days valid")
 
 
+class ReviewerForm(forms.Form):
+    """Asks which reviewer, whose seat does not reach everywhere, may review an asset."""
+
+    user = forms.ModelChoiceField(ACCOUNTS.filter(kind=Kind.PERSON), label="Person")
+
+
 class SeatsInline(RowsInline):
     """Shows the seats of a person."""
 
@@ -123,6 +136,14 @@ class UserAdmin(RecordAdmin):
         AccountForm,
     )
     deeds = (
+        Deed(
+            "address",
+            "Change name or address",
+            "The account of {row} is changed.",
+            lambda row, *, actor, name, email: people.change_account(row, actor=actor, name=name, email=email),
+            AddressForm,
+            lambda row: row.is_active and row.kind == Kind.PERSON,
+        ),
         Deed(
             "password",
             "Set password",
@@ -205,6 +226,32 @@ class SeatAdmin(HistoryAdmin):
     )
 
 
+@admin.register(Asset, site=site)
+class AssetAdmin(HistoryAdmin):
+    """Shows assets; lets reviewers with a limited seat reach one, and takes that away."""
+
+    list_display = ("slug", "kind", "team", "owner", "backup_owner")
+    list_filter = ("kind", "team")
+    search_fields = ("slug",)
+    list_select_related = ("team", "owner", "backup_owner")
+    deeds = (
+        Deed(
+            "let-review",
+            "Let somebody review",
+            "The seat reaches {row} from now on.",
+            lambda row, *, actor, user: sharing.share(row, user, "review_asset", actor=actor),
+            ReviewerForm,
+        ),
+        Deed(
+            "stop-review",
+            "Let somebody review no more",
+            "The seat reaches {row} no more.",
+            lambda row, *, actor, user: sharing.unshare(row, user, "review_asset", actor=actor),
+            ReviewerForm,
+        ),
+    )
+
+
 @admin.register(AccessToken, site=site)
 class AccessTokenAdmin(HistoryAdmin):
     """Shows tokens without their secrets; issues them, showing the secret once, and revokes them."""
@@ -239,7 +286,6 @@ class AccessTokenAdmin(HistoryAdmin):
         return TemplateResponse(request, "admin/token_issued.html", {**context, "token": token, "secret": secret})
 
 
-show(Asset, "slug", "kind", "team", "owner", "backup_owner", search=("slug",), filters=("kind", "team"))
 show(Version, "label", "state", "risk", "registered_at", search=("asset__slug", "number"), filters=("state", "risk"))
 show(Component, "version", "role", "part", filters=("role",))
 show(Dataset, "name", "sha256", "licence", "personal_data", search=("name", "sha256"), filters=("personal_data",))

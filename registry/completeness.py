@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from license_expression import ExpressionError, get_spdx_licensing
@@ -70,7 +71,7 @@ def check_field(version: Version, name: str) -> list[Fault]:
     field = Version._meta.get_field(name)
     value = getattr(version, name)
     if value in (None, "", []):
-        return [Fault(name, "nothing", str(field.help_text) or f"the {field.verbose_name}")]  # type: ignore[union-attr]
+        return [Fault(name, "nothing", describe(field))]
     if name == "licence":
         return check_licence(value)
     if name == "storage_uri":
@@ -80,6 +81,12 @@ def check_field(version: Version, name: str) -> list[Fault]:
     except ValidationError as error:
         return [Fault(name, show(value), " ".join(error.messages))]
     return []
+
+
+def describe(field: Any) -> str:
+    """Return what a field is for, as the end of a sentence."""
+    hint = str(field.help_text).rstrip(".")
+    return f"the {field.verbose_name}" + (f" ({hint[0].lower()}{hint[1:]})" if hint else "")
 
 
 def check_licence(expression: str) -> list[Fault]:

@@ -6,6 +6,7 @@ Anybody can compute the same digest: take the manifest's exact bytes and hash th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 
 from audit import seal
 from registry.models import Component, Version
@@ -47,10 +48,10 @@ def descendants(version: Version) -> list[Component]:
     return _walk({version.pk}, below=False)
 
 
-def _walk(start: Iterable[int], *, below: bool) -> list[Component]:
-    """Follow edges level by level in one direction."""
+def _walk(start: Iterable[int], *, below: bool, levels: Iterable[int] = range(MAX_DEPTH)) -> list[Component]:
+    """Follow edges level by level in one direction; a loop of edges would end too, because nothing is seen twice."""
     level, seen, edges = set(start), set(start), []
-    for _ in range(MAX_DEPTH):
+    for _ in levels:
         column = "version_id__in" if below else "part_id__in"
         found = list(Component.objects.filter(**{column: level}).select_related("version__asset", "part__asset"))
         edges.extend(found)
@@ -62,5 +63,7 @@ def _walk(start: Iterable[int], *, below: bool) -> list[Component]:
 
 
 def would_loop(version: Version, part: Version) -> bool:
-    """Return whether taking `part` into `version` would make a version contain itself."""
-    return part.pk == version.pk or any(edge.part_id == version.pk for edge in ancestors(part))
+    """Return whether taking `part` into `version` would make a version contain itself, however far below."""
+    return part.pk == version.pk or any(
+        edge.part_id == version.pk for edge in _walk({part.pk}, below=True, levels=count())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import prefetch_related_objects
+from django.db.models import Prefetch, prefetch_related_objects
 
 from audit import seal
 from registry.models import Component, DatasetUse, Evidence, Version
@@ -38,7 +38,12 @@ def picture(version: Version) -> dict[str, Any]:
 def pictures(versions: Iterable[Version]) -> dict[int, dict[str, Any]]:
     """Return the pictures of many versions by their ids, in a fixed number of queries."""
     rows = list(versions)
-    prefetch_related_objects(rows, "components__part__asset", "evidence", "dataset_uses__dataset")
+    prefetch_related_objects(
+        rows,
+        Prefetch("components", Component.objects.select_related("part__asset")),
+        "evidence",
+        Prefetch("dataset_uses", DatasetUse.objects.select_related("dataset")),
+    )
     return {row.pk: draw(row, row.components.all(), row.evidence.all(), row.dataset_uses.all()) for row in rows}
 
 

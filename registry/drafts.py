@@ -5,6 +5,7 @@ Registration from CI stands in `intake`; what makes a draft complete stands in `
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -37,18 +38,45 @@ EDITABLE = (
     "authors",
     "release_notes",
 )
+MAX_AUTHORS = 50
+MAX_AUTHOR = 200
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def validated(row: models.Model, *, exclude: tuple[str, ...] = ()) -> None:
-    """Raise Invalid with one Fault for each field that the model refuses."""
+    """Raise Invalid with one Fault for each field that the model refuses or the database could not hold."""
+    faults = unfit(row)
     try:
         row.clean_fields(exclude=set(exclude))
     except ValidationError as error:
-        faults = [
+        faults += [
             Fault(name, show(getattr(row, name, None)), " ".join(str(text) for text in messages))
             for name, messages in error.message_dict.items()
         ]
-        raise Invalid(*faults) from error
+    if faults:
+        raise Invalid(*faults)
+
+
+def unfit(row: models.Model) -> list[Fault]:
+    """Return a fault for each text that is too long for its field, or that PostgreSQL and UTF-8 cannot hold."""
+    faults = []
+    for field in row._meta.concrete_fields:
+        value, most = getattr(row, field.attname), field.max_length
+        # Django bounds short texts by itself, and long ones only in its forms.
+        if isinstance(field, models.TextField) and isinstance(value, str) and most and len(value) > most:
+            faults.append(Fault(field.name, f"{len(value):,} characters", f"at most {most:,} characters"))
+        elif not is_storable(value):
+            faults.append(Fault(field.name, show(value), "text without NUL characters and lone surrogates"))
+    return faults
+
+
+def is_storable(value: Any) -> bool:
+    """Return whether every text in a value can be stored."""
+    if isinstance(value, dict):
+        return all(is_storable(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return all(is_storable(each) for each in value)
+    return not isinstance(value, str) or UNSTORABLE.search(value) is None
 
 
 def expect_names(fields: dict[str, Any], allowed: tuple[str, ...]) -> None:
@@ -56,6 +84,14 @@ def expect_names(fields: dict[str, Any], allowed: tuple[str, ...]) -> None:
     for name in fields:
         if name not in allowed:
             raise Invalid(Fault(name, "an edit", f"one of {', '.join(allowed)}"))
+
+
+def expect_authors(authors: Any) -> None:
+    """Raise Invalid unless authors are a list of names: whoever is named there cannot review."""
+    listed = isinstance(authors, list) and len(authors) <= MAX_AUTHORS
+    if not listed or not all(isinstance(each, str) and 0 < len(each.strip()) <= MAX_AUTHOR for each in authors):
+        expected = f"a list of at most {MAX_AUTHORS} user names or addresses of at most {MAX_AUTHOR} characters"
+        raise Invalid(Fault("authors", show(authors), expected))
 
 
 def start_draft(asset: Asset, number: str, *, actor: User, copy_from: Version | None = None) -> Version:
@@ -90,6 +126,7 @@ def start_draft(asset: Asset, number: str, *, actor: User, copy_from: Version | 
 def edit(version: Version, *, actor: User, origin: str = "person", **fields: Any) -> Version:
     """Change fields of a draft and remember where their values came from. Raises Refused once content is frozen."""
     expect_names(fields, EDITABLE)
+    expect_authors(fields.get("authors", []))
     with log.record(Event.VERSION_EDITED, actor=actor, subject=version) as entry:
         version = lock_draft(version, actor)
         changed = [name for name, value in fields.items() if getattr(version, name) != value]

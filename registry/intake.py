@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection
+
 from audit import log, seal
 from audit.events import Event
 from portal.errors import Fault, Invalid, Refused, show
@@ -49,6 +51,7 @@ def register_asset(
     with log.record(Event.ASSET_REGISTERED, actor=actor, subject=asset, kind=kind, team=team.slug):
         actor.require("asset.register", team)
         expect_people(asset)
+        reserve(slug)
         if Asset.objects.filter(slug=slug).exists():
             raise Refused("asset_taken", f"An asset named {slug} is registered already.")
         asset.save()
@@ -91,6 +94,7 @@ def register(registration: Registration, *, actor: User) -> Registered:
     with log.record(Event.VERSION_REGISTERED, actor=actor, subject=probe, content=content) as entry:
         asset = find_asset(registration.asset, actor=actor)
         actor.require("version.register", asset)
+        expect_kind(asset, registration.asset.kind)
         version = Version.objects.filter(asset=asset, number=number).select_related("asset").first()
         created = version is None
         if version is None:
@@ -136,10 +140,13 @@ def expect_same(version: Version, registration: Registration, content: str) -> N
 
 def find_asset(part: AssetPart, *, actor: User) -> Asset:
     """Return the named asset, locked; register it when it is new and the request says enough."""
-    asset = Asset.objects.select_for_update().filter(slug=part.name).first()
+    named = Asset.objects.select_for_update().filter(slug=part.name)
+    asset = named.first()
+    if asset is None:
+        # Another runner may be bringing the same asset now: wait for it, and look again.
+        reserve(part.name)
+        asset = named.all().first()
     if asset is not None:
-        if part.kind not in (None, asset.kind):
-            raise Refused("kind_differs", f"{asset.slug} is registered as a {asset.kind}, not as a {part.kind}.")
         return asset
     missing = [name for name in ("kind", "team", "description") if not getattr(part, name)]
     if missing:
@@ -154,6 +161,18 @@ def find_asset(part: AssetPart, *, actor: User) -> Asset:
         backup_owner=find(User, "asset.backup_owner", username=part.backup_owner) if part.backup_owner else None,
         escalation_contact=part.escalation_contact,
     )
+
+
+def expect_kind(asset: Asset, kind: str | None) -> None:
+    """Raise Refused when a request takes an asset for another kind of thing than it is."""
+    if kind not in (None, asset.kind):
+        raise Refused("kind_differs", f"{asset.slug} is registered as a {asset.kind}, not as a {kind}.")
+
+
+def reserve(slug: str) -> None:
+    """Hold a name that is not registered yet until the transaction ends, so that two requests do not both take it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"asset {slug}"])
 
 
 def find(model: Any, field: str, **by: Any) -> Any:

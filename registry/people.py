@@ -35,8 +35,17 @@ def open_account(
         actor.require("people.change")
         if User.objects.filter(username=username).exists():
             raise Refused("username_taken", f"An account named {username} is there already.")
+        if email and User.objects.filter(email__iexact=email).exists():
+            raise Refused("email_taken", f"An account with the address {email} is there already.")
+        expect_free_address(user)
         user.save()
     return user
+
+
+def expect_free_address(user: User) -> None:
+    """Raise Refused when another account has the address: one address names one person."""
+    if user.email and User.objects.filter(email__iexact=user.email).exclude(pk=user.pk).exists():
+        raise Refused("address_taken", f"Another account has the address {user.email} already.")
 
 
 def choose_password(user: User, password: str) -> None:
@@ -60,6 +69,21 @@ def set_password(user: User, password: str, *, actor: User) -> User:
     return user
 
 
+def change_account(user: User, *, actor: User, name: str, email: str) -> User:
+    """Change a person's name and address. Reviews recognise authors by the address, so people cannot do this alone."""
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="name or address") as entry:
+        user = User.objects.select_for_update().get(pk=user.pk)
+        actor.require("people.change")
+        if (user.name, user.email) == (name, email):
+            entry.skip()
+            return user
+        user.name, user.email = name, email
+        validated(user, exclude=("password",))
+        expect_free_address(user)
+        user.save(update_fields=["name", "email"])
+    return user
+
+
 def close_account(user: User, *, actor: User) -> User:
     """Deactivate an account: it cannot sign in or act any more, and its tokens end. Accounts are never deleted."""
     with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="closed"):
@@ -76,6 +100,8 @@ def found_team(slug: str, *, actor: User, name: str) -> Team:
     validated(team)
     with log.record(Event.TEAM_CHANGED, actor=actor, subject=team, change="founded"):
         actor.require("people.change")
+        if Team.objects.filter(slug=slug).exists():
+            raise Refused("team_taken", f"A team named {slug} is there already.")
         team.save()
     return team
 

@@ -119,8 +119,8 @@ def counted(rows: Iterable[Row], total: int, tick: Tick) -> Iterator[Row]:
         tick(number / max(total, number))
 
 
-def heart_of(claimed: Export) -> Tick:
-    """Return a function that stores progress (0 to 1) and keeps the lease, every two seconds at most.
+def heart_of(claimed: Export, beat: float = BEAT) -> Tick:
+    """Return a function that stores progress (0 to 1) and keeps the lease, once in `beat` seconds at most.
 
     It raises LeaseLost once another worker has taken over.
     """
@@ -128,7 +128,7 @@ def heart_of(claimed: Export) -> Tick:
 
     def tick(share: float) -> None:
         nonlocal last
-        if time.monotonic() - last < BEAT:
+        if time.monotonic() - last < beat:
             return
         last = time.monotonic()
         told = {"progress": int(share * DONE_IN), "lease_until": timezone.now() + LEASE}

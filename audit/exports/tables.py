@@ -59,10 +59,17 @@ def write_csv(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) 
     return count
 
 
-def write_xlsx(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row], about: About) -> int:
+def write_xlsx(
+    target: BinaryIO,
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    about: About,
+    *,
+    most_rows: int = MOST_SHEET_ROWS,
+) -> int:
     """Write a table as a workbook and return how many rows it has.
 
-    Text stays text, whatever it looks like. A sheet holds a million rows; longer tables go on in the next one.
+    Text stays text, whatever it looks like. A sheet holds `most_rows`; longer tables go on in the next one.
     """
     options = {
         "constant_memory": True,
@@ -73,7 +80,7 @@ def write_xlsx(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row],
     with xlsxwriter.Workbook(target, options) as book:
         book.set_properties({"title": about.title, "created": about.as_of.astimezone(UTC).replace(tzinfo=None)})
         _write_about(book, about)
-        sheets = _Sheets(book, columns)
+        sheets = _Sheets(book, columns, most_rows)
         for row in rows:
             sheets.write(row)
         return sheets.count
@@ -82,9 +89,10 @@ def write_xlsx(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row],
 class _Sheets:
     """The sheets of one table: a new one whenever the last is full."""
 
-    def __init__(self, book: xlsxwriter.Workbook, columns: Sequence[Column]) -> None:
+    def __init__(self, book: xlsxwriter.Workbook, columns: Sequence[Column], most_rows: int) -> None:
         self._book = book
         self._columns = columns
+        self._most_rows = most_rows
         self._heading = book.add_format({"bold": True, "bottom": 1})
         self._time = book.add_format({"num_format": 'yyyy-mm-dd hh:mm:ss "UTC"', "align": "left"})
         self.count = 0
@@ -92,7 +100,7 @@ class _Sheets:
 
     def _open(self) -> None:
         """Begin a sheet with the headings, which stay in sight."""
-        number = self.count // MOST_SHEET_ROWS
+        number = self.count // self._most_rows
         self._sheet = self._book.add_worksheet("Rows" if number == 0 else f"Rows {number + 1}")
         self._sheet.freeze_panes(1, 0)
         for index, column in enumerate(self._columns):
@@ -101,9 +109,9 @@ class _Sheets:
 
     def write(self, row: Row) -> None:
         """Write one row."""
-        if self.count and self.count % MOST_SHEET_ROWS == 0:
+        if self.count and self.count % self._most_rows == 0:
             self._open()
-        line = self.count % MOST_SHEET_ROWS + 1
+        line = self.count % self._most_rows + 1
         for index, cell in enumerate(row):
             if isinstance(cell, datetime):
                 self._sheet.write_datetime(line, index, cell.astimezone(UTC).replace(tzinfo=None), self._time)

@@ -144,7 +144,7 @@ def check_identity(bundle: Bundle) -> str:
         seen = sorted([part["role"], part["sha256"]] for part in composed["components"])
         same = seen == wanted and (composed["artifact"] or {"sha256": ""})["sha256"] == own
         bundle.expect(same, "composition.json and record.json name other parts.")
-        computed, how = bundle.digest("composition.json"), f"composition.json, which names {len(wanted)} parts"
+        computed, how = bundle.digest("composition.json"), f"composition.json (parts: {len(wanted)})"
     for where, stated in {"manifest.json": bundle.identity, "record.json": record["identity"]}.items():
         bundle.expect(stated == computed, f"The identity digest in {where} is {stated}; computed it is {computed}.")
     return f"The identity digest is {bundle.identity}, the sha256 of {how}."
@@ -183,7 +183,7 @@ def check_decisions(bundle: Bundle) -> str:
         revokes = f", revokes {told['supersedes']}" if told["supersedes"] else ""
         what = f"{told['verdict']} for {told['scope']['environment']} on {told['issuedAt']}"
         lines.append(f"\n       {what}{until}{revokes}; verdicts: {by or 'none'}")
-    return f"{len(lines)} decisions are signed and about this identity digest.{''.join(lines)}"
+    return f"Decisions that are signed and about this identity digest: {len(lines)}.{''.join(lines)}"
 
 
 def open_checkpoint(bundle: Bundle) -> tuple[int, bytes]:
@@ -249,7 +249,9 @@ def check_evidence(bundle: Bundle) -> str:
     for key, envelope in bundle.decisions.items():
         same = made.get(key) == decode(envelope["payload"]).hex()
         bundle.expect(same, f"The decision {key} is not the one that was made, says the ledger.")
-    return f"{len(files)} documents and {len(bundle.decisions)} signed decisions are the ones that the ledger names."
+    return (
+        f"Documents and signed decisions that are the ones the ledger names: {len(files)} and {len(bundle.decisions)}."
+    )
 
 
 def check_tables(bundle: Bundle) -> str:

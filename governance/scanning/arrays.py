@@ -75,6 +75,9 @@ def set_dtype_state(machine: Machine, made: Made, state: Value) -> None:
     """
     code = made.args[0] if isinstance(made.args, tuple) and made.args else None
     known = read_code(code) if isinstance(code, str) else None
+    if isinstance(code, Name) and code.name == "record" and isinstance(state, tuple) and len(state) > 5:
+        # Records of numpy.rec are described by their class; only the state knows their size.
+        known = ("V", state[5]) if isinstance(state[5], int) and state[5] >= 0 else None
     made.size = made.objects = None
     if known is None or not isinstance(state, tuple) or len(state) < 7:
         machine.hold("dtype-unclear", "A dtype is not written as numpy writes it.")

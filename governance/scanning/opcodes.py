@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -164,7 +165,10 @@ def quoted_line(stream: Source) -> str:
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in {b"'", b'"'}:
         raise Malformed("bad-argument", "The pickle has a STRING whose quotes do not match.")
     try:
-        data, _ = codecs.escape_decode(line[1:-1])
+        # Unknown escapes are kept by the unpickler, which warns; the warning is nobody's business here.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data, _ = codecs.escape_decode(line[1:-1])
     except ValueError as error:
         raise Malformed("bad-argument", "The pickle has a STRING with a broken escape.") from error
     return data.decode("latin-1")  # type: ignore[attr-defined]

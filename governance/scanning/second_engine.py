@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from importlib import metadata
 
 from governance.scanning.reading import BUFFER, Joined
@@ -37,7 +38,10 @@ def examine(streams: list[tuple[str, Joined]], containers: list[tuple[str, Joine
         stream.seek(0)
         source = io.BufferedReader(stream, BUFFER)
         try:
-            result = scanner.scan_bytes(source, where) if whole else scanner.scan_pickle_bytes(source, where)
+            # It decodes odd escapes with a warning that is nobody's business here.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = scanner.scan_bytes(source, where) if whole else scanner.scan_pickle_bytes(source, where)
         except Exception as error:  # noqa: BLE001 -- its contract names no exceptions, and none may pass for green
             says = f"The second engine stopped with {type(error).__name__}: {str(error)[:120]}"
             findings.setdefault(Finding("second-engine-failed", says, where, Verdict.ERROR))

@@ -1,0 +1,1 @@
+"""The doors of governance: pages and JSON. Rules stand below."""

@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import StringConstraints
@@ -152,7 +153,7 @@ def find_decision(request: HttpRequest, public_id: UUID) -> Decision:
     A deployer may fetch every decision, because the gate names it to whoever holds the digest.
     """
     user = caller(request)
-    rows = Decision.objects.select_related("version__asset")
+    rows: QuerySet[Decision] = Decision.objects.select_related("version__asset")
     if "gate" not in getattr(user, "token_scopes", ()):
         rows = visible(user, rows, asset="version__asset")
     found = rows.filter(public_id=public_id).first()

@@ -18,6 +18,12 @@ from registry.models import Version
 DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 # What people judge by comes first, what machines compare comes last.
 ORDER = ("uses", "risk", "licence", "components", "datasets", "people", "notes", "source", "artifact")
+# How a row of a list in the dossier is called, by the field that tells its sort.
+NAMED = {
+    "filename": "{filename} ({kind})",
+    "role": "{version} as {role}",
+    "purpose": "{name} for {purpose}, from {from} to {to}, {licence}",
+}
 LABELS = {
     ("artifact", "identity"): "Identity digest",
     ("artifact", "sha256"): "Artifact sha256",
@@ -150,6 +156,9 @@ def fields(found: tuple[tuple[str, str, Any, Any], ...], material: set[str]) -> 
 def words(value: Any) -> str:
     """Return a value of a dossier as people read it, digests cut to what tells them apart."""
     if isinstance(value, dict):
+        for name, pattern in NAMED.items():
+            if name in value:
+                return pattern.format(**value)
         kept = {name: text for name, text in value.items() if text not in ("", None, False)}
         return ", ".join(
             name.replace("_", " ") if text is True else f"{name} {words(text)}" for name, text in kept.items()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -14,17 +16,18 @@ from governance import promotions, queries, reviews, standing, submissions
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Policy, Submission
 from governance.web import changes, sheets
-from portal.charts import Part, stacked_bar
+from governance.web.timeline import VERBS
+from portal.charts import Part, StackedBar, stacked_bar
 from portal.errors import Reason
-from registry import catalog, dossier
+from registry import dossier
 from registry.models import User, Version
 from registry.models.assets import Risk, State
 
 STATE_TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated": "warn", "retired": "neutral"}
 RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "critical": "bad"}
+PENDING = {"queued", "stale"}
 ATTACHED = {"sbom", "provenance", "evaluations"}
 FACETS = {"role": "Waits for", "environment": "Environment", "risk": "Risk"}
-WORDS = {"approve": "approved", "request_changes": "requested changes", "reject": "rejected"}
 
 
 def crumbs(version: Version, *more: dict[str, str]) -> list[dict[str, str]]:
@@ -75,10 +78,12 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
     """Return one row as the queue partial prints it."""
     submission = row.submission
     waits = f"waits for {listed(list(row.missing))}" if row.missing else "all roles have approved"
+    if row.wants_changes:
+        waits = f"{listed(list(row.wants_changes))} requested changes"
     if row.involvement and row.my_roles:
         waits = "you had a hand in it; " + waits
     elif row.my_verdict is not None:
-        waits = f"you {WORDS[row.my_verdict.verdict]}; {waits}"
+        waits = f"you {VERBS[row.my_verdict.verdict]}" if row.wants_changes else f"you approved; {waits}"
     return {
         "label": submission.version.label,
         "url": submission.get_absolute_url(),
@@ -128,51 +133,65 @@ def option(name: str, value: str, chosen: dict[str, str]) -> dict[str, Any]:
     return {"label": value, "selected": selected, "url": f"{reverse('governance:queue')}?{urlencode(asked)}"}
 
 
-def draft_row(version: Version) -> dict[str, Any]:
-    """Return one draft: still open, or nominated and waiting for its baseline checks."""
-    return {
-        "label": version.label,
-        "url": version.get_absolute_url()
-        if version.is_frozen
-        else reverse("registry:version-edit", args=[version.asset.slug, version.number]),
-        "at": version.frozen_at or version.registered_at,
-        "badge": "candidate" if version.is_frozen else "draft",
-        "word": "Nominated" if version.is_frozen else "Open",
-    }
+def turns(rows: list[queries.QueueRow], *, teams: set[int]) -> list[queries.QueueRow]:
+    """Return the rows where a person is next: as a reviewer, or for a team whose submission cannot go on as it is."""
+    return [
+        row
+        for row in rows
+        if row.is_my_turn or (row.submission.version.asset.team_id in teams and (row.blockers or row.wants_changes))
+    ]
 
 
-def tiles(mine: list[queries.QueueRow], drafts: int, ending: list[Any], tolerated: list[Any]) -> list[dict[str, Any]]:
+def draft_rows(drafts: Iterable[Version]) -> list[dict[str, Any]]:
+    """Return drafts with what they wait for: still open, being checked, or stopped by a check."""
+    rows = list(drafts)
+    stopped = queries.failing(rows)
+    return [draft_row(row, stopped.get(row.pk, [])) for row in rows]
+
+
+def draft_row(version: Version, stopped: list[str]) -> dict[str, Any]:
+    """Return one draft with its state in a word, and the page where it goes on."""
+    address = [version.asset.slug, version.number]
+    row = {"label": version.label, "at": version.frozen_at or version.registered_at, "tone": "neutral", "icon": "draft"}
+    if not version.is_frozen:
+        return row | {"word": "open", "url": reverse("registry:version-edit", args=address)}
+    row["url"] = reverse("registry:version-tab", args=[*address, "checks"])
+    if stopped:
+        return row | {"word": f"stopped by {listed(stopped)}", "tone": "bad", "icon": "fail"}
+    return row | {"word": "being checked", "tone": "info", "icon": "running"}
+
+
+def tiles(mine: list[queries.QueueRow], found: dict[str, Any], tolerated: list[Any]) -> list[dict[str, Any]]:
     """Return the numbers on top of the home page."""
     late = sum(row.is_overdue for row in mine)
+    stopped = sum(row["tone"] == "bad" for row in found["drafts"])
+    count, ending = len(mine) + len(found["waivers_waiting"]) + stopped, found["ending"]
     return [
         {
-            "label": "My turn",
-            "value": len(mine),
-            "note": f"{late} due within two days" if late else "the most urgent on top" if mine else "all answered",
-            "tone": "bad" if late else "accent" if mine else "ok",
+            "label": "Your turn",
+            "value": count,
+            "note": f"{late} due within two days" if late else "the most urgent on top" if count else "all answered",
+            "tone": "bad" if late else "accent" if count else "ok",
             "icon": "queue",
-            "url": reverse("governance:queue"),
         },
         {
-            "label": "Drafts of my teams",
-            "value": drafts,
-            "note": "not candidates yet",
-            "tone": "neutral",
-            "icon": "draft",
+            "label": "In review",
+            "value": len(found["in_review"]),
+            "note": "waits for others",
+            "icon": "wait",
+            "url": reverse("governance:queue"),
         },
         {
             "label": "Ends within 30 days",
             "value": len(ending),
-            "note": f"the first on {ending[0].expires_at.day} {ending[0].expires_at:%b}"
-            if ending
-            else "no decision runs out",
+            "note": f"the first on {day(ending[0].expires_at)}" if ending else "no decision runs out",
             "tone": "warn" if ending else "ok",
             "icon": "clock",
         },
         {
             "label": "Tolerated today",
             "value": len(tolerated),
-            "note": "waivers in force" if tolerated else "no waiver in force",
+            "note": "in force" if tolerated else "no waiver is in force",
             "tone": "warn" if tolerated else "ok",
             "icon": "waiver",
             "url": reverse("governance:waivers"),
@@ -181,26 +200,31 @@ def tiles(mine: list[queries.QueueRow], drafts: int, ending: list[Any], tolerate
 
 
 def posture(versions: QuerySet[Version]) -> dict[str, Any]:
-    """Return the bars of versions by state and by risk."""
-    catalogue = reverse("registry:catalogue")
-    by_state, by_risk = catalog.counts(versions, "state"), catalog.counts(versions.exclude(state="retired"), "risk")
+    """Return the bars of versions by state and by risk, counted in one query."""
+    counted = versions.order_by().values_list("state", "risk").annotate(number=Count("pk"))
+    states, risks = Counter[str](), Counter[str]()
+    for state, risk, number in counted:
+        states[state] += number
+        risks[risk] += 0 if state == State.RETIRED else number
     return {
-        "states": stacked_bar(
-            [
-                Part(label, by_state[value], STATE_TONES[value], f"{catalogue}?state={value}")
-                for value, label in State.choices
-                if by_state.get(value)
-            ]
-        ),
-        "risks": stacked_bar(
-            [
-                Part(label, by_risk[value], RISK_TONES[value], f"{catalogue}?risk={value}")
-                for value, label in [*Risk.choices, ("", "Not rated")]
-                if by_risk.get(value)
-            ]
-        ),
-        "total": sum(by_state.values()),
+        "states": posture_bar("state", states, State.choices, STATE_TONES),
+        "risks": posture_bar("risk", risks, [*Risk.choices, ("", "Not rated")], RISK_TONES),
+        "total": sum(states.values()),
     }
+
+
+def posture_bar(
+    name: str, counted: Counter[str], choices: Iterable[tuple[str, str]], tones: dict[str, str]
+) -> StackedBar:
+    """Return one bar whose parts lead into the catalogue."""
+    catalogue = reverse("registry:catalogue")
+    return stacked_bar(
+        [
+            Part(label, counted[value], tones[value], f"{catalogue}?{name}={value}")
+            for value, label in choices
+            if counted[value]
+        ]
+    )
 
 
 def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
@@ -240,6 +264,9 @@ def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[di
     if timezone.now() >= submission.due_at:
         says = f"Unanswered is no: its time ran out on {day(submission.due_at)}"
         return strip | {"allow": False, "says": says}
+    if blocking and all(each.outcome in PENDING for each in blocking):
+        says = f"Waits for {listed([each.title.lower() for each in blocking])} to be checked"
+        return strip | {"allow": False, "tone": "info", "icon": "running", "says": says}
     if blocking:
         rules = "1 rule" if len(blocking) == 1 else f"{len(blocking)} rules"
         reasons = [each.as_reason(fixed_at(submission.version, each.rule)) for each in blocking]
@@ -295,7 +322,7 @@ def cannot(submission: Submission, user: User, my_roles: list[str], digest: str)
         return [Reason("independence", each, fix) for each in involved]
     mine = submission.reviews.filter(reviewer=user, dossier_digest=digest).first()
     if mine is not None:
-        return [Reason("answered", f"You {WORDS[mine.verdict]} for {mine.role} on this dossier already.")]
+        return [Reason("answered", f"You {VERBS[mine.verdict]} for {mine.role} on this dossier already.")]
     return []
 
 
@@ -306,7 +333,10 @@ def voided(submission: Submission) -> dict[str, str] | None:
         return None
     now = submissions.current_picture(submission)
     rows = dossier.changes(gone[0].dossier, now)
-    changed = dict.fromkeys(f"{section} {name}: {changes.words(new or old)}" for section, name, old, new in rows)
-    people = listed([f"{review.reviewer} {WORDS[review.verdict]} for {review.role}" for review in gone])
+    changed = dict.fromkeys(
+        f"{changes.words(new or old)} was {name}" if name in {"added", "removed"} else f"{section} {name} changed"
+        for section, name, old, new in rows
+    )
+    people = listed([f"{review.reviewer} {VERBS[review.verdict]} for {review.role}" for review in gone])
     count = "1 verdict no longer counts:" if len(gone) == 1 else f"{len(gone)} verdicts no longer count:"
-    return {"title": count, "text": f"{people}, before the dossier changed ({'; '.join(changed)})."}
+    return {"title": count, "text": f"{people}; since then {listed(list(changed))}."}

@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from governance import queries, standing
 from governance.permissions import READERS, seats_of, visible
-from governance.web import panels
-from governance.web.waivers import tolerated_by_sight
+from governance.web import panels, waivers
 from registry.models import User, Version
 
 SOON = timedelta(days=30)
+MOST_ENDING, MOST_OTHERS = 10, 8
 
 
 def rows_of(user: User) -> list[queries.QueueRow]:
@@ -36,17 +36,18 @@ def home(request: HttpRequest) -> HttpResponse:
     """Show what waits for me, my drafts, what ends soon, and the posture."""
     user: Any = request.user
     rows = rows_of(user)
-    mine = [row for row in rows if row.is_my_turn]
-    ending = visible(user, standing.expiring(timezone.now() + SOON), asset="version__asset")[:10]
+    turn = panels.turns(rows, teams=set(user.memberships.values_list("team_id", flat=True)))
+    living = waivers.living(user)
+    ending = visible(user, standing.expiring(timezone.now() + SOON), asset="version__asset")[:MOST_ENDING]
     found = {
-        "my_turn": [panels.queue_row(row) for row in mine],
-        "in_review": [panels.queue_row(row) for row in rows if row not in mine] if not mine else [],
-        "waivers_waiting": queries.waiting_waivers(user),
-        "drafts": [panels.draft_row(version) for version in queries.my_drafts(user)],
+        "my_turn": [panels.queue_row(row) for row in turn],
+        "in_review": [panels.queue_row(row) for row in rows if row not in turn][:MOST_OTHERS],
+        "waivers_waiting": waivers.waiting(living, user),
+        "drafts": panels.draft_rows(queries.my_drafts(user)),
         "ending": list(ending),
         **panels.posture(visible(user, Version.objects.all())),
     }
-    tiles = panels.tiles(mine, len(found["drafts"]), found["ending"], tolerated_by_sight(user))
+    tiles = panels.tiles(turn, found, waivers.in_force(living))
     return render(request, "governance/home.html", {**found, "tiles": tiles})
 
 

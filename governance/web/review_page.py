@@ -36,6 +36,7 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "verdict": panels.verdict_strip(submission, found, got),
         "voided": panels.voided(submission) if submission.is_open else None,
         "signing": signing(submission, digest),
+        "promises": promises(version),
         "before": before,
         "nothing_before": nothing_before(submission, serving),
         "changes": changes.since(before, submission),
@@ -78,16 +79,20 @@ def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
     """Return what a reviewer puts their name to."""
     version = submission.version
     return [
-        {"label": "Version", "value": version.label, "url": version.get_absolute_url()},
-        {"label": "Environment", "value": submission.environment.capitalize()},
         {"label": "Identity digest", "value": version.identity_digest, "kind": "digest"},
         {"label": "Dossier digest", "value": digest, "kind": "digest"},
         sheets.policy_item(submission.policy),
         {"label": "Submitted by", "value": str(submission.submitted_by)},
         {"label": "Humans behind it", "value": humans(version)},
+        {"label": "Security risk", "value": version.risk, "kind": "badge"},
+    ]
+
+
+def promises(version: Version) -> list[dict[str, Any]]:
+    """Return what the owners promise about uses and risk."""
+    return [
         {"label": "Allowed uses", "value": version.allowed_uses},
         {"label": "Prohibited uses", "value": version.prohibited_uses},
-        {"label": "Security risk", "value": version.risk, "kind": "badge"},
         {"label": "Risk rationale", "value": version.risk_rationale},
         {"label": "Mitigations", "value": version.mitigations},
     ]

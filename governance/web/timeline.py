@@ -31,6 +31,8 @@ LOOKS = {
     "consumer.": ("link", "neutral"),
 }
 
+VERBS = {"approve": "approved", "request_changes": "requested changes", "reject": "rejected"}
+
 
 def events(entries: Iterable[Entry], reader: User, *, notes: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """Return entries as events in the given order; answers of checks that follow each other become one event.
@@ -56,13 +58,19 @@ def event(row: Entry, name: str, notes: Mapping[str, str], *, links: bool) -> di
     return {
         "at": row.occurred_at,
         "actor": "",
-        "says": row.say(name),
+        "says": said(row, name),
         "note": notes.get(str(row.details.get("review")), ""),
         "icon": icon,
         "tone": tone,
         "url": reverse("audit:entry", args=[row.event_id]) if links else "",
         "link": "Entry",
     }
+
+
+def said(row: Entry, name: str) -> str:
+    """Return an entry's sentence; a verdict is told by its verb, because the page it stands on names the rest."""
+    verb = VERBS.get(str(row.details.get("verdict"))) if row.kind == "review.given" else None
+    return f"{name} {verb} for {row.details.get('role')}." if verb else row.say(name)
 
 
 def answers(rows: list[Entry]) -> dict[str, Any]:

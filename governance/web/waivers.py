@@ -8,11 +8,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 
 from governance import policy, queries, waivers
 from governance.checks import runner
 from governance.models import Policy, Waiver
-from governance.permissions import visible
+from governance.models.waivers import WaiverState
+from governance.permissions import seats_of, visible
 from governance.web import panels, sheets
 from governance.web.forms import AnswerForm, WaiverForm
 from governance.web.moves import find
@@ -21,25 +23,37 @@ from portal.http import paginate, show_errors, tell
 from registry.models import User
 
 
-def tolerated_by_sight(user: User) -> list[Waiver]:
-    """Return the waivers in force on what a person may see, those that end first on top."""
-    found = waivers.tolerated()
-    rows = visible(user, Waiver.objects.filter(pk__in=[each.pk for each in found]), asset="version__asset")
-    seen = set(rows.values_list("pk", flat=True))
-    return [each for each in found if each.pk in seen]
+def living(user: User) -> list[Waiver]:
+    """Return the waivers whose time is not over, among those a person may see; those that end first on top."""
+    rows = visible(user, Waiver.objects.filter(expires_at__gt=timezone.now()), asset="version__asset")
+    found = rows.select_related("version__asset", "requested_by", "decided_by", "policy")
+    return list(found.order_by("expires_at", "pk")[: queries.MAX_ROWS])
+
+
+def in_force(rows: list[Waiver]) -> list[Waiver]:
+    """Return the waivers that cover their rule now."""
+    now = timezone.now()
+    return [row for row in rows if row.is_in_force(now)]
+
+
+def waiting(rows: list[Waiver], user: User) -> list[Waiver]:
+    """Return the requested waivers that a person may answer as the second person."""
+    seats = {seat.role for seat in seats_of(user)}
+    return [
+        row
+        for row in rows
+        if row.state == WaiverState.REQUESTED
+        and row.requested_by_id != user.pk
+        and seats & set(row.policy.content["waivers"]["roles"])
+    ]
 
 
 def waiver_list(request: HttpRequest) -> HttpResponse:
     """Show what is being tolerated today, what waits for an answer, and everything that ever was."""
     user: Any = request.user
-    rows = visible(user, Waiver.objects.all(), asset="version__asset").select_related(
-        "version__asset", "requested_by", "decided_by"
-    )
-    context = {
-        "tolerated": tolerated_by_sight(user),
-        "waiting": queries.waiting_waivers(user),
-        "page": paginate(request, rows),
-    }
+    rows = living(user)
+    every = visible(user, Waiver.objects.all(), asset="version__asset").select_related("version__asset", "requested_by")
+    context = {"tolerated": in_force(rows), "waiting": waiting(rows, user), "page": paginate(request, every)}
     return render(request, "governance/waivers.html", context)
 
 

@@ -36,6 +36,44 @@ DATASET = {
 }
 
 
+def asset_part(asset: str, kind: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what CI says about the asset."""
+    team = changes.get("team", "risk-models")
+    return {
+        "name": asset,
+        "kind": kind,
+        "description": changes.get("description", f"{asset}, a {kind} of the {team} team."),
+        "team": team,
+        "owner": changes.get("owner", "ada"),
+        "backup_owner": "ben",
+        "escalation_contact": "ml-on-call@example.com",
+    }
+
+
+def version_part(asset: str, number: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what CI says about the version, without its artifact."""
+    return {
+        "number": number,
+        "source": {
+            "repository": documents.REPOSITORY.format(name=asset),
+            "commit": COMMIT,
+            "build_id": f"{asset}-{number}-1",
+            "lockfile_sha256": sha256(f"{asset} lock {number}".encode()).hexdigest(),
+        },
+        "finetune_method": changes.get("finetune_method", "none"),
+        "licence": "Apache-2.0",
+        "allowed_uses": changes.get("allowed_uses", "Scoring card transactions of our own customers."),
+        "prohibited_uses": "Credit decisions about people; anything outside the EU.",
+        "risk": {
+            "rating": changes.get("risk", "medium"),
+            "rationale": "Works on pseudonymised transactions; a person confirms every block.",
+            "mitigations": "Rate limits, input validation, drift monitoring, a manual fallback.",
+        },
+        "authors": changes.get("authors", ["ada@example.com"]),
+        "release_notes": changes.get("release_notes", f"Release {number}, trained on the newest quarter."),
+    }
+
+
 @dataclass
 class Walk:
     """Makes versions for a cast. Artifacts are written below the first artifact root."""
@@ -66,43 +104,14 @@ class Walk:
     def registration(self, asset: str, number: str, body: bytes | None, **changes: Any) -> dict[str, Any]:
         """Return what CI sends for a version without its evidence: complete, in the shape of the API."""
         kind = changes.get("kind", "model")
-        suffix = changes.get("suffix", "joblib")
-        version: dict[str, Any] = {
-            "number": number,
-            "source": {
-                "repository": documents.REPOSITORY.format(name=asset),
-                "commit": COMMIT,
-                "build_id": f"{asset}-{number}-1",
-                "lockfile_sha256": sha256(f"{asset} lock {number}".encode()).hexdigest(),
-            },
-            "finetune_method": changes.get("finetune_method", "none"),
-            "licence": "Apache-2.0",
-            "allowed_uses": changes.get("allowed_uses", "Scoring card transactions of our own customers."),
-            "prohibited_uses": "Credit decisions about people; anything outside the EU.",
-            "risk": {
-                "rating": changes.get("risk", "medium"),
-                "rationale": "Works on pseudonymised transactions; a person confirms every block.",
-                "mitigations": "Rate limits, input validation, drift monitoring, a manual fallback.",
-            },
-            "authors": changes.get("authors", ["ada@example.com"]),
-            "release_notes": changes.get("release_notes", f"Release {number}, trained on the newest quarter."),
-        }
+        version = version_part(asset, number, changes)
         if body is not None:
+            suffix = changes.get("suffix", "joblib")
             uri = self.place(f"{asset}/{number}/{asset}.{suffix}", body)
             digest = sha256(body).hexdigest()
             version["artifact"] = {"sha256": digest, "size": len(body), "uri": uri, "format": suffix}
         return {
-            "asset": {
-                "name": asset,
-                "kind": kind,
-                "description": changes.get(
-                    "description", f"{asset}, a {kind} of the {changes.get('team', 'risk-models')} team."
-                ),
-                "team": changes.get("team", "risk-models"),
-                "owner": changes.get("owner", "ada"),
-                "backup_owner": "ben",
-                "escalation_contact": "ml-on-call@example.com",
-            },
+            "asset": asset_part(asset, kind, changes),
             "version": version,
             "components": changes.get("components", []),
             "datasets": changes.get("datasets", [DATASET] if kind in {"model", "adapter"} else []),

@@ -6,8 +6,9 @@ from typing import Any
 
 from registry import completeness
 from registry.models import Version
-from registry.web.forms import SECTIONS, ComponentForm, DatasetForm, DraftForm
+from registry.web.forms import LONG, SECTIONS, ComponentForm, DatasetForm, DraftForm
 
+WIDE = {*LONG, "authors", "storage_uri"}
 EXTRA = {"components": "Components", "datasets": "Data sets"}
 
 
@@ -25,7 +26,10 @@ def draft(
     for name, (title, fields) in SECTIONS.items():
         form = bound if bound is not None and bound.prefix == name else DraftForm(instance=version, section=name)
         missing = sum(field in faulty for field in fields)
-        rows = [{"field": form[field], "origin": origin_word(version, field)} for field in form.fields]
+        rows = [
+            {"field": form[field], "origin": origin_word(version, field), "wide": field in WIDE}
+            for field in form.fields
+        ]
         sections.append(
             {"id": name, "label": title, "form": form, "rows": rows, "missing": missing, "done": not missing}
         )

@@ -59,8 +59,15 @@ def strip(
         "reasons": [placed(reason, version) for reason in answer.reasons],
     }
     if opened is not None and not answer.allow:
-        says = Reason("in_review", "It is submitted and waits for its reviewers.", "", opened.get_absolute_url())
-        return shown | {"tone": "info", "icon": "wait", "says": "In review", "reasons": [says]}
+        url = opened.get_absolute_url()
+        return shown | {
+            "tone": "info",
+            "icon": "wait",
+            "says": "In review",
+            "reasons": [],
+            "url": url,
+            "link": "Review page",
+        }
     if rules and rules <= UNDECIDED:
         return shown | {"tone": "neutral", "says": "May not serve yet", "reasons": shown["reasons"][:1]}
     return shown

@@ -20,8 +20,15 @@ from tests.cli.scripted import DROP, scripted
 SECRET = "csn_abcdefgh_" + "S" * 43
 INVALID, UNREACHABLE = 2, 3
 GATE = ("gate", "0" * 64, "--consumer", "billing")
-NO = {"allow": False, "version": None, "state": "unregistered", "reasons": [], "decision": None, "expires_at": None}
-BUSY = (503, {}, {"error": "busy", "says": "Later.", "reasons": []})
+NO: dict[str, Any] = {
+    "allow": False,
+    "version": None,
+    "state": "unregistered",
+    "reasons": [],
+    "decision": None,
+    "expires_at": None,
+}
+BUSY: tuple[int, dict[str, str], Any] = (503, {}, {"error": "busy", "says": "Later.", "reasons": []})
 
 
 def test_it_is_one_file_that_python_3_9_reads_and_that_needs_only_the_standard_library() -> None:
@@ -34,9 +41,9 @@ def test_it_is_one_file_that_python_3_9_reads_and_that_needs_only_the_standard_l
 
 
 def test_the_portal_hands_it_out_to_whoever_reaches_it(db: None) -> None:
-    answer = Client().get("/cli/countersign")
+    answer: Any = Client().get("/cli/countersign")
     assert answer.status_code == 200
-    served = b"".join(answer.streaming_content)  # type: ignore[arg-type]
+    served = b"".join(answer.streaming_content)
     assert hashlib.sha256(served).digest() == hashlib.sha256(COMMAND.read_bytes()).digest()
 
 

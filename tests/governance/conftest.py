@@ -8,7 +8,8 @@ from copy import deepcopy
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.governance.scene import Scene, staged
+from tests.factories import artifacts
+from tests.scene import Scene, staged
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +17,8 @@ def stage(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     """Walk to a candidate once for a whole module."""
-    with django_db_blocker.unblock(), staged(tmp_path_factory.mktemp("scene")) as scene:
-        yield scene
+    with django_db_blocker.unblock(), staged(tmp_path_factory.mktemp("scene")) as walk:
+        yield Scene(walk, walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1)))
 
 
 @pytest.fixture

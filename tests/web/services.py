@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from django.apps import apps
-from django.http import HttpResponse
 from django.test import Client
 
 from registry import people, tokens
@@ -22,13 +21,13 @@ class Service:
         self.secret = secret
         self.client = Client(raise_request_exception=True)
 
-    def get(self, path: str, **query: str) -> HttpResponse:
+    def get(self, path: str, **query: str) -> Any:
         return self.client.get(f"{API}{path}", query, headers=self.headers())
 
-    def post(self, path: str, body: object = None, **headers: str) -> HttpResponse:
+    def post(self, path: str, body: object = None, **headers: str) -> Any:
         return self.send(path, json.dumps(body).encode() if body is not None else b"", **headers)
 
-    def send(self, path: str, body: bytes, media_type: str = "application/json", **headers: str) -> HttpResponse:
+    def send(self, path: str, body: bytes, media_type: str = "application/json", **headers: str) -> Any:
         return self.client.post(f"{API}{path}", body, content_type=media_type, headers={**self.headers(), **headers})
 
     def headers(self) -> dict[str, str]:
@@ -54,7 +53,7 @@ def count_rows() -> dict[str, int]:
     }
 
 
-def fields_of(answer: HttpResponse) -> list[str]:
+def fields_of(answer: Any) -> list[str]:
     """Return the fields a 422 names."""
     assert answer.status_code == 422, answer.content
     found: list[Any] = answer.json()["faults"]

@@ -36,6 +36,7 @@ def ask(service: Service, version: Version, environment: str = "production", con
 
 def test_the_gate_says_yes_with_the_decision_it_rests_on(walk: Walk, candidate: Version, deployer: Service) -> None:
     decision = walk.approved(candidate)
+    assert decision.expires_at
     answer = ask(deployer, candidate)
     assert answer == {
         "allow": True,
@@ -82,6 +83,7 @@ def test_an_expired_decision_is_a_no_although_no_clock_has_run(
     walk: Walk, candidate: Version, deployer: Service
 ) -> None:
     decision = walk.approved(candidate)
+    assert decision.expires_at
     _, late = make_service("late-deployer", "gate")
     with time_machine.travel(timezone.now() + timedelta(days=89)):
         assert ask(late, candidate)["allow"] is True

@@ -176,7 +176,7 @@ def test_a_50_mb_sbom_is_refused_before_it_is_read(ci: Service, body: Body) -> N
     before = count_rows()
     document = {**sbom(body), "content_base64": "A" * 50_000_000}
     answer = ci.post("/registrations", {**body, "evidence": [document]})
-    assert answer.status_code == 413
+    assert answer.status_code == 422
     assert answer.json()["faults"][0]["field"] == "body"
     assert "at most" in answer.json()["faults"][0]["expected"]
     assert count_rows() == before
@@ -285,3 +285,21 @@ def test_evidence_for_a_version_of_another_team_is_404(walk: Walk, ci: Service, 
     assert (answer.status_code, absent.status_code) == (404, 404)
     assert answer.json()["says"].replace("2.1.0", "9.9.9") == absent.json()["says"]
     assert json.dumps(answer.json()).count("risk-models") == 0
+
+
+def test_a_fault_says_what_was_seen_and_what_is_expected_in_words(ci: Service, body: Body) -> None:
+    body["asset"]["name"] = "=cmd()"
+    body["version"]["number"] = "v2"
+    body["version"]["colour"] = "blue"
+    body["version"]["artifact"]["sha256"] = "F00"
+    body["datasets"][0]["personal_data"] = "perhaps"
+    del body["datasets"][0]["licence"]
+    answer = ci.post("/registrations", body)
+    assert {(fault["field"], fault["seen"], fault["expected"]) for fault in answer.json()["faults"]} == {
+        ("asset.name", "'=cmd()'", "1 to 64 lower-case letters, digits, dots, dashes or underscores"),
+        ("version.number", "'v2'", "a semantic version such as 2.1.0"),
+        ("version.colour", "'blue'", "no field of this name"),
+        ("version.artifact.sha256", "'F00'", "64 lower-case hexadecimal digits"),
+        ("datasets.0.personal_data", "'perhaps'", "a valid boolean, unable to interpret input"),
+        ("datasets.0.licence", "nothing", "a value"),
+    }

@@ -12,8 +12,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.models import ServingWindow
 from audit.reports import BY_SLUG, Filters
-from governance import decisions, lifecycle, promotions
+from audit.reports.judging import judge
+from governance import decisions, lifecycle, promotions, standing
 from registry.models import User
 from tests.audit.reports.stories import MINUTE, decided, prompt, report, window
 from tests.factories import Walk
@@ -158,3 +160,32 @@ def test_judging_costs_the_same_for_one_window_and_for_three_of_different_digest
         for batch, digest in enumerate(digests[1:], 2):
             report(walk, window(digest, start + MINUTE, start + 2 * MINUTE), batch=str(batch))
         assert queries() == one
+
+
+def test_every_instant_is_judged_as_the_gate_would_have(walk: Walk, otto: User) -> None:
+    version = prompt(walk)
+    start = timezone.now()
+    with time_machine.travel(start + 10 * MINUTE):
+        first = walk.approved(version, "staging")
+        promotions.ask_gate(version.identity_digest, "staging", "billing", actor=otto)
+    with time_machine.travel(start + 20 * MINUTE):
+        decisions.revoke(first, actor=walk.cast.rhea, reason="A leak was found.")
+        walk.work()
+    with time_machine.travel(start + 30 * MINUTE):
+        walk.approved(version, "staging")
+    sunset = start + 50 * MINUTE
+    with time_machine.travel(start + 40 * MINUTE):
+        lifecycle.deprecate(version, actor=walk.cast.ada, successor=None, sunset_at=sunset, reason="2.0.0 is out.")
+
+    digest, moments = version.identity_digest, [start + timedelta(seconds=97) * step for step in range(-3, 38)]
+    windows = [
+        ServingWindow(digest=digest, environment="staging", consumer=name, start=at, end=at + timedelta(microseconds=1))
+        for at in moments
+        for name in ("billing", "card-desk", "")
+    ]
+    judged = [each.verdict == "governed" for each in judge(windows)]
+    asked = [
+        standing.of_digest(digest, each.environment, at=each.start, consumer=each.consumer).allow for each in windows
+    ]
+    assert judged == asked
+    assert {True, False} == set(asked)

@@ -9,6 +9,7 @@ from tests.governance.scanning.assemble import (
     attack,
     blob,
     call,
+    dtype,
     framed,
     mapping,
     name,
@@ -32,6 +33,10 @@ MADE = call(name("_codecs", "encode"), text("os"), text("latin1"))
 RUN = pack(ARGUMENT) + b"R"
 NAMED = text("system") + b"\x93" + RUN
 ORDINARY = name("sklearn.linear_model._base", "LinearRegression") + b")\x81"
+RUN_STATE = mapping(_parse_arg_template=text("import os"))
+FLAGLESS = pack(number(3), text("|"), b"N", b"N", b"N", number(-1), number(-1), number(0)) + b"b"
+FIELDS = mapping(a=pack(dtype("O8", objects=True), number(0)))
+RECORD = pack(number(3), text("|"), b"N", pack(text("a")), FIELDS, number(8), number(1), number(16))
 BODIES: dict[str, bytes] = {
     "inst": b"(" + ARGUMENT + b"ios\nsystem\n",
     "obj": b"(" + SYSTEM + ARGUMENT + b"o",
@@ -85,6 +90,11 @@ BODIES: dict[str, bytes] = {
     "string-opcodes": b"S'os'\nS'sys\\x74em'\n\x93" + RUN,
     "in-set": b"\x8f(" + call(SYSTEM, ARGUMENT) + b"\x90",
     "as-dict-key": b"}" + call(SYSTEM, ARGUMENT) + b"Ns",
+    # Real gadget: scipy's distributions run a text of their state when they are unpickled.
+    "state-is-run": name("scipy.stats._continuous_distns", "norm_gen") + b")\x81" + RUN_STATE + b"b",
+    # numpy believes these flags and would take raw bytes for pointers.
+    "object-flags": call(name("numpy", "dtype"), text("O8")) + FLAGLESS,
+    "hidden-objects": call(name("numpy", "dtype"), text("V8")) + RECORD + FLAGLESS[-1:],
     "partial": call(name("functools", "partial"), SYSTEM, ARGUMENT),
 }
 

@@ -70,6 +70,8 @@ OBJECTS: dict[str, list[object] | dict[str, object]] = {
     "dates": [date(2026, 1, 2), datetime(2026, 1, 2, tzinfo=UTC), timedelta(1)],
     "standard": [Decimal("1.5"), PurePosixPath("a"), 1j, slice(1), range(3)],
     "bytes": [b"x" * 300, bytearray(b"y"), "z" * 300, 2**200, -1, 1.5, True],
+    "records": [np.zeros(2, [("a", "O"), ("b", "f4", (3,))]), np.zeros(2, [("t", "M8[ns]"), ("s", "S3")])],
+    "classes": [np.rec.array([(1, 2)], "i4,i4"), np.ma.array([1, 2], mask=[0, 1])],
     "generators": [np.random.default_rng(1), np.random.RandomState(1)],
     "arrays": [NUMBERS, np.array(["a", None], object), np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), np.float32(1)],
     "odd-arrays": [np.array([], float), np.zeros(3, "U5"), np.array(3.0), np.asfortranarray(NUMBERS), np.matrix([[1]])],
@@ -113,7 +115,7 @@ def test_a_pickle_of_any_protocol_passes(label: str, protocol: int, models: dict
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_joblib_arrays_of_every_kind_pass(protocol: int, tmp_path: Path) -> None:
-    arrays = [*OBJECTS["arrays"], *OBJECTS["odd-arrays"]]
+    arrays = [*OBJECTS["arrays"], *OBJECTS["odd-arrays"], *OBJECTS["records"]]
     joblib.dump(arrays, tmp_path / "arrays.joblib", protocol=protocol)
     assert_passes(tmp_path / "arrays.joblib", "joblib")
 

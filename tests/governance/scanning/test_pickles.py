@@ -104,6 +104,9 @@ REASONS = {
     "random-door": "function-handed",
     "load-nested": "dangerous-global",
     "late-protocol": "late-protocol",
+    "state-is-run": "unknown-global",
+    "object-flags": "dtype-lie",
+    "hidden-objects": "dtype-lie",
 }
 
 

@@ -1,4 +1,7 @@
-"""One candidate for all tests of a module: walked there once, in a transaction that each test's own one nests in."""
+"""What the tests of a module begin with, made once: in a transaction that each test's own one nests in.
+
+Only for tests that stay in one thread and one transaction; the others walk for themselves.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from django.db import transaction
 from django.test import override_settings
 
 from registry.models import Version
-from tests.factories import Walk, artifacts, make_walk
+from tests.factories import Walk, make_walk
 
 
 class Scene(NamedTuple):
@@ -22,10 +25,9 @@ class Scene(NamedTuple):
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Scene]:
-    """Walk to a candidate, and undo everything when the block ends."""
+def staged(folder: Path) -> Iterator[Walk]:
+    """Gather the cast and give its walk, and undo everything when the block ends."""
     quick = {"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}
     with override_settings(ARTIFACT_ROOTS=[folder / "artifacts"], **quick), transaction.atomic():
-        walk = make_walk(folder)
-        yield Scene(walk, walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1)))
+        yield make_walk(folder)
         transaction.set_rollback(True)

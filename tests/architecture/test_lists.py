@@ -1,0 +1,89 @@
+"""Families of one file each and one list: checks, readers, reports. What is in the folder is listed and tested."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from audit.reports import REPORTS
+from governance import policy
+from governance.checks import CHECKS, Check
+from portal import handbook
+from registry.readers import READERS
+from tests.architecture.house import ROOT, parse
+
+# What stands beside the members of a family: their protocol, and what works with all of them.
+AROUND = {
+    "governance/checks": {"__init__", "base", "runner", "verdicts"},
+    "audit/reports": {"__init__", "base"},
+}
+SHIPPED = policy.read((policy.FOLDER / "default.yaml").read_text(encoding="utf-8"))
+
+
+def members(folder: str, *names: str) -> set[str]:
+    """Return the modules of a folder with a class at their top that assigns all of these names."""
+    found = set()
+    for path in (ROOT / folder).glob("*.py"):
+        for node in parse(path).body:
+            if isinstance(node, ast.ClassDef) and assigned(node) >= set(names):
+                found.add(path.stem)
+    return found - AROUND.get(folder, set())
+
+
+def assigned(node: ast.ClassDef) -> set[str]:
+    targets = [target for line in node.body if isinstance(line, ast.Assign) for target in line.targets]
+    targets += [line.target for line in node.body if isinstance(line, ast.AnnAssign) and line.value is not None]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def home(thing: object) -> str:
+    return type(thing).__module__.rpartition(".")[2]
+
+
+def test_every_check_in_the_folder_is_on_the_list() -> None:
+    in_folder = {path.stem for path in (ROOT / "governance/checks").glob("*.py")} - AROUND["governance/checks"]
+    assert {home(check) for check in CHECKS} == in_folder
+    assert members("governance/checks", "slug", "title", "asks") == in_folder
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.slug)
+def test_every_check_is_named_known_documented_and_tested(check: Check) -> None:
+    name = home(check)
+    assert check.slug == name.replace("_", "-")
+    assert check.asks.endswith("?")
+    assert check.slug in policy.SCHEMA["properties"]["rules"]["properties"]
+    assert check.slug in policy.SCHEMA["$defs"]["ruleList"]["items"]["enum"]
+    assert f"(`{check.slug}`)" in (handbook.FOLDER / "checks.md").read_text(encoding="utf-8")
+    test = ROOT / f"tests/governance/checks/test_{name}.py"
+    assert test.exists()
+    assert sum(isinstance(node, ast.FunctionDef) and node.name.startswith("test_") for node in parse(test).body) >= 3
+
+
+def test_the_policy_schema_knows_no_other_rule() -> None:
+    slugs = {check.slug for check in CHECKS}
+    assert set(policy.SCHEMA["properties"]["rules"]["properties"]) == slugs
+    assert set(policy.SCHEMA["$defs"]["ruleList"]["items"]["enum"]) == slugs
+
+
+def test_the_shipped_policy_asks_every_check() -> None:
+    asked = {slug for place in (SHIPPED["baseline"], *SHIPPED["environments"].values()) for slug in place["rules"]}
+    assert asked == {check.slug for check in CHECKS}
+
+
+def test_every_report_in_the_folder_is_on_the_list() -> None:
+    assert {home(report) for report in REPORTS} == members("audit/reports", "slug", "title", "question")
+    assert len({report.slug for report in REPORTS}) == len(REPORTS)
+
+
+def test_every_reader_in_the_folder_is_on_the_list() -> None:
+    # One class reads both kinds of documents that are only kept, so its names are given where it is made.
+    plain = {"attachment"}
+    assert {home(reader) for reader in READERS} == members("registry/readers", "slug", "title", "kind") | plain
+
+
+def test_every_reader_and_report_is_tested() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(ROOT / "tests").rglob("test_*.py"))
+    unnamed = [home(each) for each in (*READERS, *REPORTS) if home(each) not in tests]
+    assert unnamed == []

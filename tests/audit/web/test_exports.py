@@ -1,0 +1,71 @@
+"""Exports and bundles as pages: asked for with a button, followed while they are built, saved when they are done."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from audit.exports import builder
+from audit.models import Export, ExportState
+from audit.tasks import build_exports
+from tests.audit.reports.stories import decided, prompt
+from tests.audit.web.visitors import text_of, visit
+from tests.factories import Walk
+
+
+@pytest.fixture
+def iris(walk: Walk) -> Client:
+    """Iris the auditor, signed in."""
+    return visit(walk.cast.iris)
+
+
+def test_a_bundle_is_found_by_its_version_asked_for_and_saved(walk: Walk, iris: Client) -> None:
+    version = decided(walk).version
+    door = reverse("audit:bundle", args=[version.asset.slug, version.number])
+    assert iris.get(reverse("audit:find-bundle"), {"version": " credit-prompt@1.0.0 "})["Location"] == door
+    assert "Build the bundle" in text_of(iris.get(door))
+    page = iris.post(door, follow=True)
+    assert "It waits for a worker." in text_of(page)
+    build_exports()
+    export = Export.objects.get()
+    assert "It can be downloaded." in text_of(iris.get(reverse("audit:export", args=[export.pk])))
+    answer = iris.get(reverse("audit:download", args=[export.pk]))
+    assert answer["Content-Disposition"] == f'attachment; filename="{export.file}"'
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
+        assert archive.testzip() is None
+        assert {"manifest.json", "verify.py", "record.json"} <= set(archive.namelist())
+    assert export.file in text_of(iris.get(door))
+
+
+def test_a_version_that_is_not_registered_is_said_so_on_the_page_one_came_from(iris: Client) -> None:
+    page = text_of(iris.get(reverse("audit:find-bundle"), {"version": "nobody@1.0.0<b>"}, follow=True))
+    assert "No version nobody@1.0.0&lt;b&gt; is registered; write it as name@number." in page
+
+
+def test_the_list_shows_every_export_whoever_asked_for_it(walk: Walk, iris: Client) -> None:
+    assert "Nobody has exported anything yet." in text_of(iris.get(reverse("audit:exports")))
+    prompt(walk)
+    iris.post(reverse("audit:bundle", args=["credit-prompt", "1.0.0"]))
+    iris.post(reverse("audit:export-report", args=["checks"]), {"format": "xlsx"})
+    page = text_of(iris.get(reverse("audit:exports")))
+    assert "Evidence bundle of credit-prompt@1.0.0" in page
+    assert "Checks as XLSX" in page
+    assert page.count("Iris Auditor") >= 2
+    assert page.count("Download<span") == 1
+
+
+def test_an_export_that_failed_says_why(walk: Walk, iris: Client) -> None:
+    prompt(walk)
+    iris.post(reverse("audit:bundle", args=["credit-prompt", "1.0.0"]))
+    claimed = builder.claim(Export.objects.all())
+    assert claimed is not None
+    builder.fail(claimed, "The storage did not give back what it took.")
+    page = text_of(iris.get(reverse("audit:export", args=[claimed.pk])))
+    assert "The storage did not give back what it took." in page
+    assert "Failed" in page
+    assert Export.objects.get().state == ExportState.FAILED
+    assert iris.get(reverse("audit:download", args=[claimed.pk])).status_code == 404
