@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
+from audit.models import Leaf
 from governance import lifecycle, standing, submissions
 from governance.checks.verdicts import RuleVerdict
 from governance.models import Decision, Review, Signature, Submission
@@ -214,9 +215,12 @@ def bundle(decision: Decision) -> bytes:
 
 
 def envelope(decision: Decision) -> dict[str, Any]:
-    """Return the bare DSSE envelope. Raises Refused until the decision is signed."""
+    """Return the bare DSSE envelope. Raises Refused until the decision is signed and its entry is sealed."""
     signature = Signature.objects.filter(decision=decision).first()
     if signature is None:
         raise Refused("unsigned", f"{decision} is not signed yet; the signer works within seconds.")
+    told = log.entries(kind=Event.DECISION_SIGNED, subject=decision)
+    if not Leaf.objects.filter(entry__in=told.values("pk")).exists():
+        raise Refused("unsealed", f"{decision} waits to be sealed into the ledger; that takes seconds.")
     found: dict[str, Any] = signature.envelope
     return found

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, JSONObject
 from django.utils import timezone
 
 from governance import reviews, submissions
@@ -21,7 +23,7 @@ from governance.models.reviews import Verdict
 from governance.models.submissions import SubmissionState
 from governance.permissions import READERS, seats_of, visible
 from registry import dossier
-from registry.models import User, Version
+from registry.models import Evidence, User, Version
 
 MAX_ROWS = 200
 
@@ -73,6 +75,49 @@ def queue(user: User, *, role: str = "", environment: str = "", risk: str = "") 
         rows = rows.filter(version__risk=risk)
     found = [row for row in build_rows(user, list(rows[:MAX_ROWS])) if not role or role in row.missing]
     return sorted(found, key=lambda row: (not row.is_my_turn, row.submission.due_at))
+
+
+def count_waiting(user: User, roles: set[str]) -> int:
+    """Return how many open submissions wait for one of a person's roles, in one query, for the number in a menu.
+
+    What was answered before the newest evidence counts as unanswered; the queue itself compares whole dossiers.
+    """
+    newest = Evidence.objects.filter(version=OuterRef("version_id")).order_by("-attached_at").values("attached_at")[:1]
+    given = Review.objects.filter(submission=OuterRef("pk"), given_at__gt=OuterRef("changed_at"))
+    papers = Evidence.objects.filter(version=OuterRef("version_id"), kind__in=("provenance", "evaluation"))
+    rows = (
+        opened(user)
+        .annotate(changed_at=Coalesce(Subquery(newest), F("submitted_at")))
+        .annotate(
+            given=ArraySubquery(given.values(row=JSONObject(role="role", by="reviewer_id", verdict="verdict"))),
+            papers=ArraySubquery(
+                papers.values(
+                    row=JSONObject(kind="kind", author="author", by="attached_by_id", people="summary__people")
+                )
+            ),
+        )
+    )
+    limited = any(not seat.everywhere for seat in seats_of(user) if seat.role in roles)
+    granted = set(user.assetusergrant_set.values_list("content_object_id", flat=True)) if limited else set()
+    return sum(waits_for(user, row, granted) for row in rows[:MAX_ROWS])
+
+
+def waits_for(user: User, row: Any, granted: set[int]) -> bool:
+    """Return whether a submission, annotated with its reviews and papers, waits for a person."""
+    approved = {each["role"] for each in row.given if each["verdict"] == Verdict.APPROVE}
+    missing = [role for role in reviews.required_roles(row) if role not in approved]
+    if any(each["by"] == user.pk for each in row.given) or not any(sits(user, role, row, granted) for role in missing):
+        return False
+    documents = [
+        Evidence(
+            kind=each["kind"],
+            author=each["author"],
+            attached_by_id=each["by"],
+            summary={"people": each["people"] or []},
+        )
+        for each in row.papers
+    ]
+    return not reviews.involvement(row, user, documents)
 
 
 def build_rows(user: User, waiting: list[Submission]) -> list[QueueRow]:
@@ -140,12 +185,13 @@ def find_blockers(waiting: list[Submission], at: datetime) -> dict[int, list[str
     return blockers
 
 
-def precedents(submission: Submission, at_most: int = 5) -> list[Any]:
-    """Return the most recent decisions of the same kind of asset and environment."""
+def precedents(submission: Submission, user: User, at_most: int = 5) -> list[Any]:
+    """Return the most recent decisions of the same kind of asset and environment, among those a person may see."""
     rows = submission.version.decisions.model.objects.filter(
         environment=submission.environment, version__asset__kind=submission.version.asset.kind
     ).exclude(submission=submission)
-    return list(rows.select_related("version__asset", "made_by")[:at_most])
+    seen = visible(user, rows, asset="version__asset")
+    return list(seen.select_related("version__asset", "made_by")[:at_most])
 
 
 def my_drafts(user: User, at_most: int = 20) -> QuerySet[Version]:

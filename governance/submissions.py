@@ -112,8 +112,13 @@ def expect_submittable(version: Version, environment: str) -> None:
             f"{version.label} is {version.state}; only a candidate or an approved version can be submitted.",
             reasons=[Reason("state", f"Its state is {version.state}.", fix, version.get_absolute_url())],
         )
-    if Submission.objects.filter(version=version, environment=environment, state=SubmissionState.OPEN).exists():
-        raise Refused("submission_open", f"{version.label} is submitted for {environment} already.")
+    known = Submission.objects.filter(version=version, environment=environment, state=SubmissionState.OPEN).first()
+    if known is not None:
+        raise Refused(
+            "submission_open",
+            f"{version.label} is submitted for {environment} already.",
+            submission=str(known.public_id),
+        )
 
 
 def supersede(newer: Submission, *, actor: User) -> None:

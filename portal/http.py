@@ -133,6 +133,7 @@ def paginate(request: HttpRequest, rows: QuerySet[Row] | list[Any], size: int = 
 
 def show_errors(form: Any, error: Refused | Invalid) -> None:
     """Put a verb's no on the form it came from: faults at their fields, a refusal on top with all its sentences."""
+    form.is_refused = isinstance(error, Refused)
     if isinstance(error, Refused):
         form.add_error(None, error.says)
         for reason in error.reasons:
@@ -142,3 +143,10 @@ def show_errors(form: Any, error: Refused | Invalid) -> None:
         name = fault.field.rpartition(".")[2]
         text = f"Saw {fault.seen}; expected {fault.expected}."
         form.add_error(name if name in form.fields else None, text if name in form.fields else str(fault))
+
+
+def status_of(form: Any) -> int:
+    """Return the status of a page with a form: 200, 422 for something wrong in it, 409 for a refusal by the rules."""
+    if not form.errors:
+        return 200
+    return 409 if getattr(form, "is_refused", False) else 422

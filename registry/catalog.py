@@ -48,20 +48,20 @@ def search(rows: QuerySet[Version], text: str = "", chosen: Chosen | None = None
     """
     for name, values in (chosen or {}).items():
         if name in FACETS and values:
-            rows = rows.filter(**{f"{FACETS[name]}__in": values})
-    for word in text.split()[:8]:
+            rows = rows.filter(**{f"{FACETS[name]}__in": [value for value in values if "\x00" not in value]})
+    # PostgreSQL takes no NUL, which an address may hold.
+    for word in text.replace("\x00", " ").split()[:8]:
         slug, at, number = word.partition("@")
-        matches = (
-            Q(asset__slug__icontains=slug) & Q(number__startswith=number)
-            if at
-            else (
+        matches = Q(authors__icontains=word)
+        if at:
+            matches |= Q(asset__slug__icontains=slug) & Q(number__startswith=number)
+        else:
+            matches |= (
                 Q(asset__slug__icontains=word)
                 | Q(asset__description__icontains=word)
                 | Q(number__startswith=word)
                 | Q(identity_digest__startswith=word.removeprefix("sha256:"))
-                | Q(authors__icontains=word)
             )
-        )
         rows = rows.filter(matches)
     return rows.select_related("asset__team", "asset__owner").order_by("-registered_at", "-pk")
 
@@ -103,10 +103,10 @@ def previous(version: Version) -> Version | None:
 
 
 def metric_trends(version: Version, *, at_most: int = 12) -> dict[str, list[tuple[str, Any]]]:
-    """Return each metric's values over the asset's versions, oldest first, each on its own identity digest."""
+    """Return each metric's newest value on each of the asset's versions, oldest first, on its own identity digest."""
     rows = (
         Version.objects.filter(asset=version.asset_id, evidence__evaluations__isnull=False)
-        .order_by("registered_at", "pk")
+        .order_by("registered_at", "pk", "evidence__evaluations__measured_at", "evidence__evaluations__pk")
         .values_list(
             "number",
             "identity_digest",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from portal.errors import Invalid
 from registry import dossier, evidence, storage
 from registry.models import Evaluation, Version
 
@@ -73,13 +75,13 @@ def prompts(before: Version, after: Version) -> tuple[str, str] | None:
 
 
 def read_text(version: Version) -> str | None:
-    """Return an artifact as text, when it is one of at most 256 KiB."""
+    """Return an artifact as text, when it is one of at most 256 KiB and its bytes are still the registered ones."""
     try:
         with storage.open_artifact(version.storage_uri) as stream:
             body = stream.read(MAX_PROMPT + 1)
-    except storage.Unreadable:
+    except (storage.Unreadable, Invalid):
         return None
-    if len(body) > MAX_PROMPT:
+    if len(body) > MAX_PROMPT or hashlib.sha256(body).hexdigest() != version.artifact_sha256:
         return None
     try:
         return body.decode("utf-8")

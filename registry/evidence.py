@@ -28,7 +28,8 @@ def attach(
     """Attach one document to a version and return it; the same bytes again return the row that is there.
 
     `identity_digest` declares what an evaluation was measured on, for tools that do not record it themselves.
-    Raises Invalid when no reader understands the bytes or the declaration contradicts them.
+    Raises Invalid when no reader understands the bytes or the declaration contradicts them, and Refused when the same
+    bytes were declared to be about something else before.
     """
     expect_declaration(kind, identity_digest)
     name = expect_filename(filename)
@@ -42,6 +43,7 @@ def attach(
         stored = storage.put(body)
         known = Evidence.objects.filter(version=version, kind=kind, sha256=stored.sha256).first()
         if known is not None:
+            expect_same_subject(known, subjects)
             entry.skip()
             return known
         row = keep(version, reading, stored, kind=kind, filename=name, subjects=subjects, actor=actor)
@@ -118,6 +120,19 @@ def expect_agreement(reading: Reading, declared: str) -> list[str]:
     if declared and named and declared not in named:
         raise Invalid(Fault("identity_digest", show(declared), f"what the document itself names: {', '.join(named)}"))
     return named or ([declared] if declared else [])
+
+
+def expect_same_subject(known: Evidence, subjects: list[str]) -> None:
+    """Raise Refused when a document that is attached already is declared to be about something else."""
+    if subjects and subjects != known.subject_digests:
+        attached, declared = ", ".join(known.subject_digests) or "nobody knows what", ", ".join(subjects)
+        raise Refused(
+            "declaration_differs",
+            f"{known.filename} is attached as a document about {attached}, and this request says {declared}. "
+            "A document is never changed: write a new one that names what it is about.",
+            expected=attached,
+            seen=declared,
+        )
 
 
 def write_parts(row: Evidence, reading: Reading, subjects: list[str]) -> None:

@@ -193,14 +193,22 @@ def build(asset: Asset, registration: Registration, content: str, *, actor: User
     validated(version, exclude=("asset",))
     version.save()
     for component in registration.components:
-        slug, number = component.version.split("@")
-        part = find(Version, "components.version", asset__slug=slug, number=number)
+        part = find_part(component.version, actor=actor)
         add_component(version, actor=actor, role=component.role, part=part)
     for dataset in registration.datasets:
         use_dataset(version, dataset, actor=actor)
     version.refresh_from_db()
     stamp_identity(version)
     return version
+
+
+def find_part(label: str, *, actor: User) -> Version:
+    """Return a registered version by its label; one that the actor may not see is as unknown as one that is not there."""
+    slug, number = label.split("@")
+    part = Version.objects.filter(asset__slug=slug, number=number).select_related("asset").first()
+    if part is None or not actor.has_perm("asset.view", part):
+        raise Invalid(Fault("components.version", show(label), "a registered version"))
+    return part
 
 
 def flatten(part: VersionPart) -> dict[str, Any]:

@@ -35,8 +35,6 @@ def open_account(
         actor.require("people.change")
         if User.objects.filter(username=username).exists():
             raise Refused("username_taken", f"An account named {username} is there already.")
-        if email and User.objects.filter(email__iexact=email).exists():
-            raise Refused("email_taken", f"An account with the address {email} is there already.")
         expect_free_address(user)
         user.save()
     return user
@@ -132,14 +130,14 @@ def give_seat(user: User, role: str, *, actor: User, everywhere: bool = True) ->
     """
     if user.kind != "person":
         raise Invalid(Fault("user", user.username, "a person: services act by the scopes of their tokens"))
+    seat = Seat(user=user, role=role, everywhere=everywhere)
+    validated(seat, exclude=("user",))
     with log.record(Event.SEAT_GIVEN, actor=actor, subject=user, role=role, everywhere=everywhere):
         actor.require("people.change")
         if user.pk == actor.pk:
             raise Refused("own_seat", "Nobody gives themselves a role: ask another administrator.")
         if Seat.objects.filter(user=user, role=role).exists():
             raise Refused("seat_taken", f"{user.username} sits in the role {role} already.")
-        seat = Seat(user=user, role=role, everywhere=everywhere)
-        validated(seat, exclude=("user",))
         seat.save()
         if role == ADMINISTRATOR:
             user.is_staff = True

@@ -52,7 +52,7 @@ class ArtifactPart(Part):
     """The bytes: their digest, size in bytes, place and format."""
 
     sha256: Sha256
-    size: Annotated[int, Field(ge=0, le=2**50)]
+    size: Annotated[int, Field(ge=0, le=2**50, strict=True)]
     uri: Line
     format: Annotated[str, StringConstraints(max_length=40)]
 
@@ -105,7 +105,7 @@ class DatasetPart(Part):
     uri: Line
     sha256: Sha256
     licence: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    personal_data: bool
+    personal_data: Annotated[bool, Field(strict=True)]
     purpose: Literal["train", "fine-tune", "evaluate"]
     window_from: Annotated[date, Field(alias="from")]
     window_to: Annotated[date, Field(alias="to")]

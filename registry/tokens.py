@@ -14,6 +14,7 @@ from django.utils import timezone
 from audit import log
 from audit.events import Event
 from portal.errors import Fault, Invalid, show
+from registry.drafts import validated
 from registry.models import AccessToken, User
 
 SCOPES = ("register", "gate", "serving", "promote", "read")
@@ -33,18 +34,20 @@ def issue(user: User, *, actor: User, label: str, scopes: list[str], days: int =
     prefix = "".join(secrets.choice(ALPHABET) for _ in range(8))
     secret = f"csn_{prefix}_" + "".join(secrets.choice(ALPHABET) for _ in range(43))
     now = timezone.now()
-    with log.record(Event.TOKEN_ISSUED, actor=actor, subject=user, prefix=prefix, scopes=sorted(scopes)):
+    token = AccessToken(
+        user=user,
+        label=label,
+        prefix=prefix,
+        secret_sha256=sha256(secret.encode()).hexdigest(),
+        scopes=sorted(scopes),
+        issued_by=actor,
+        issued_at=now,
+        expires_at=now + timedelta(days=days),
+    )
+    validated(token, exclude=("user", "issued_by"))
+    with log.record(Event.TOKEN_ISSUED, actor=actor, subject=user, prefix=prefix, scopes=token.scopes):
         actor.require("token.issue")
-        token = AccessToken.objects.create(
-            user=user,
-            label=label,
-            prefix=prefix,
-            secret_sha256=sha256(secret.encode()).hexdigest(),
-            scopes=sorted(scopes),
-            issued_by=actor,
-            issued_at=now,
-            expires_at=now + timedelta(days=days),
-        )
+        token.save()
     return token, secret
 
 
@@ -64,7 +67,7 @@ def revoke(token: AccessToken, *, actor: User) -> AccessToken:
 def authenticate(secret: str, scope: str, *, at: datetime | None = None) -> User | None:
     """Return the service behind a secret with its scopes, or None. Raises PermissionDenied when a scope is missing."""
     parts = secret.split("_")
-    if len(parts) != 3 or parts[0] != "csn" or len(secret) > 80:
+    if len(parts) != 3 or parts[0] != "csn" or len(secret) > 80 or not (secret.isascii() and secret.isprintable()):
         return None
     token = AccessToken.objects.select_related("user").filter(prefix=parts[1]).first()
     now = at or timezone.now()

@@ -1,23 +1,29 @@
 """Was it governed? Serving windows held against the standing that their digest had while they lasted.
 
 `governance.standing` stays the only judge. It is asked once for each stretch of time in which no answer about these
-digests can change, so a page of windows, or a chunk of an export, costs a few queries and not one a window.
+digests can change, and all stretches together, so a page of windows costs three queries however many they are.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 
 from audit.models import ServingWindow
 from governance import standing
 from governance.models import ConsumerGrant, Decision, Transition
 from governance.standing import Standing
 from registry.models import State, Version
+
+# How many stretches one query asks about.
+MOST_TOGETHER = 50
+
+# A stretch of time by its number, an environment, and who asks.
+Question = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ def judge(windows: Sequence[ServingWindow]) -> list[Judgement]:
     A window is governed when its digest was allowed to serve, in its environment and for its consumer, at every
     instant of it; partly governed when it was at some.
     """
-    over_time = StandingsOverTime({window.digest for window in windows})
+    over_time = StandingsOverTime(windows)
     return [summed_up(over_time.during(window), window) for window in windows]
 
 
@@ -59,42 +65,83 @@ def summed_up(answers: list[Standing | None], window: ServingWindow) -> Judgemen
 
 
 class StandingsOverTime:
-    """What `governance.standing` says about some digests at any instant, asked once for each stretch of time."""
+    """What `governance.standing` says about the digests of some windows at every instant that they lived through."""
 
-    def __init__(self, digests: set[str]) -> None:
-        self._digests = digests
-        self._edges = changes(digests)
-        self._asked: dict[tuple[int, str, str], dict[str, Standing]] = {}
+    def __init__(self, windows: Sequence[ServingWindow]) -> None:
+        self._digests = {window.digest for window in windows}
+        self._edges = changes(self._digests)
+        self._known: dict[Question, dict[str, Standing]] = {}
+        self._learn((at, window.environment, "") for window in windows for at in self._instants(window))
+        self._learn(
+            (at, window.environment, window.consumer)
+            for window in windows
+            for at in self._instants(window)
+            if self._asks_for_consumer(at, window)
+        )
 
     def during(self, window: ServingWindow) -> list[Standing | None]:
         """Return the standings that a window lived through, oldest first; None before anything was registered."""
-        edges = self._edges[bisect_right(self._edges, window.start) : bisect_left(self._edges, window.end)]
-        return [self._at(instant, window) for instant in (window.start, *edges)]
+        return [
+            self._answer(at, window, window.consumer if self._asks_for_consumer(at, window) else "")
+            for at in self._instants(window)
+        ]
 
-    def _at(self, instant: datetime, window: ServingWindow) -> Standing | None:
-        """Return the standing at an instant. Only deprecated versions look at who asks."""
-        answer = self._ask(instant, window.environment, "").get(window.digest)
-        if answer is not None and answer.state == State.DEPRECATED and window.consumer:
-            answer = self._ask(instant, window.environment, window.consumer).get(window.digest)
-        return answer
+    def _instants(self, window: ServingWindow) -> list[datetime]:
+        """Return the start of a window, and every instant within it at which something may have changed."""
+        first, last = bisect_right(self._edges, window.start), bisect_left(self._edges, window.end)
+        return [window.start, *self._edges[first:last]]
 
-    def _ask(self, instant: datetime, environment: str, consumer: str) -> dict[str, Standing]:
-        """Return the standing of every digest at an instant, from memory within one stretch."""
-        key = (bisect_right(self._edges, instant), environment, consumer)
-        if key not in self._asked:
-            self._asked[key] = standings(self._digests, environment, instant, consumer)
-        return self._asked[key]
+    def _asks_for_consumer(self, at: datetime, window: ServingWindow) -> bool:
+        """Return whether the answer depends on who asks: only deprecated versions look at that."""
+        answer = self._answer(at, window, "")
+        return bool(window.consumer) and answer is not None and answer.state == State.DEPRECATED
+
+    def _answer(self, at: datetime, window: ServingWindow, consumer: str) -> Standing | None:
+        """Return the standing of a window's digest at an instant."""
+        return self._known[self._stretch(at), window.environment, consumer].get(window.digest)
+
+    def _stretch(self, at: datetime) -> int:
+        """Return the number of the stretch of time that an instant lies in; within one, no answer changes."""
+        return bisect_right(self._edges, at)
+
+    def _learn(self, wanted: Iterable[tuple[datetime, str, str]]) -> None:
+        """Ask each stretch, environment and consumer once, all together."""
+        asked = {(self._stretch(at), environment, consumer): at for at, environment, consumer in wanted}
+        self._known |= standings(self._digests, asked)
 
 
-def standings(digests: set[str], environment: str, at: datetime, consumer: str) -> dict[str, Standing]:
-    """Return the standing of each registered digest, chosen among its versions as `standing.of_digest` does."""
-    rows = Version.objects.filter(identity_digest__in=digests, registered_at__lte=at).select_related("asset")
-    found: dict[str, Standing] = {}
-    for row in standing.facts(rows, environment, at, consumer):
-        answer = standing.judge(row, environment, at, consumer)
-        if row.identity_digest not in found or (answer.allow and not found[row.identity_digest].allow):
-            found[row.identity_digest] = answer
+def standings(digests: set[str], asked: Mapping[Question, datetime]) -> dict[Question, dict[str, Standing]]:
+    """Return, for each question with its instant, the standing of each digest that was registered by then.
+
+    Where several versions have one digest, the choice among them is that of `standing.of_digest`.
+    """
+    found: dict[Question, dict[str, Standing]] = {question: {} for question in asked}
+    questions = list(asked.items())
+    for start in range(0, len(questions), MOST_TOGETHER):
+        part = questions[start : start + MOST_TOGETHER]
+        first, *others = [facts_at(digests, number, *question) for number, question in enumerate(part)]
+        for row in first.union(*others, all=True) if others else first:
+            question, at = part[row.asked]
+            _, environment, consumer = question
+            answer, known = standing.judge(row, environment, at, consumer), found[question].get(row.identity_digest)
+            found[question][row.identity_digest] = answer if known is None else max(known, answer, key=preference)
     return found
+
+
+def facts_at(digests: set[str], number: int, question: Question, at: datetime) -> QuerySet[Version]:
+    """Return what the judge needs about the versions of some digests as of an instant, marked with a number."""
+    _, environment, consumer = question
+    versions = Version.objects.filter(identity_digest__in=digests, registered_at__lte=at).select_related("asset")
+    needed = versions.only("number", "identity_digest", "registered_at", "asset__slug").order_by()
+    return standing.facts(needed, environment, at, consumer).annotate(asked=Value(number))
+
+
+def preference(answer: Standing) -> tuple[bool, datetime, int]:
+    """Return what makes one of several versions answer for their digest: a yes, else the newest."""
+    version = answer.version
+    if version is None:
+        raise AssertionError("unreachable: judged versions have a version")
+    return answer.allow, version.registered_at, version.pk
 
 
 def changes(digests: set[str]) -> list[datetime]:

@@ -12,9 +12,10 @@ from django.views.decorators.http import require_POST
 from governance import decisions
 from governance.models import Decision
 from governance.permissions import visible
-from governance.web import panels, sheets
+from governance.web import sheets
 from governance.web.forms import ReasonForm
-from portal.http import tell
+from portal.errors import Invalid, Refused
+from portal.http import show_errors, status_of, tell
 
 
 def find(request: HttpRequest, public_id: str) -> tuple[Any, Decision]:
@@ -35,23 +36,23 @@ def find(request: HttpRequest, public_id: str) -> tuple[Any, Decision]:
 def decision(request: HttpRequest, public_id: str) -> HttpResponse:
     """Show a decision: what was decided, by whom, on what, and until when."""
     user, found = find(request, public_id)
-    context = {
-        "decision": found,
-        "crumbs": panels.crumbs(found.version),
-        "facts": sheets.decision(found),
-        "reviews": found.submission.reviews.select_related("reviewer").order_by("pk"),
-        "form": ReasonForm(),
-        **sheets.force(found, user),
-    }
-    return render(request, "governance/decision.html", context)
+    return render(request, "governance/decision.html", sheets.decision(found, user, ReasonForm()))
 
 
 @require_POST
 def revoke(request: HttpRequest, public_id: str) -> HttpResponse:
     """Revoke an approval."""
     user, found = find(request, public_id)
-    made = decisions.revoke(found, actor=user, reason=request.POST.get("reason", "")[:4000])
-    return tell(request, f"{found} is revoked.", made.get_absolute_url())
+    user.require("decision.revoke", found)
+    form = ReasonForm(request.POST)
+    if form.is_valid():
+        try:
+            made = decisions.revoke(found, actor=user, reason=form.cleaned_data["reason"])
+            return tell(request, f"The approval of {found.version.label} is revoked.", made.get_absolute_url())
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    context = sheets.decision(found, user, form)
+    return render(request, "governance/decision.html", context, status=status_of(form))
 
 
 def sigstore(request: HttpRequest, public_id: str) -> HttpResponse:

@@ -46,6 +46,12 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))
 
 
+class WithdrawForm(forms.Form):
+    """Why a submission is taken back, if somebody cares to say."""
+
+    reason = forms.CharField(max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
 class DeprecateForm(ReasonForm):
     """Which version follows, and until when this one is served."""
 

@@ -14,7 +14,7 @@ from governance.permissions import visible
 from governance.web import panels
 from governance.web.forms import DeprecateForm, ReasonForm, SubmitForm
 from portal.errors import Invalid, Refused
-from portal.http import show_errors, tell
+from portal.http import show_errors, status_of, tell
 from registry.models import State, Version
 
 
@@ -47,7 +47,7 @@ def submit(request: HttpRequest, slug: str, number: str) -> HttpResponse:
         except (Refused, Invalid) as error:
             show_errors(form, error)
     context = {"version": version, "form": form, "policy": rules, **panels.submitting(version, rules)}
-    return render(request, "governance/submit.html", context, status=409 if form.errors else 200)
+    return render(request, "governance/submit.html", context, status=status_of(form))
 
 
 @require_POST
@@ -78,7 +78,7 @@ def roll_back(request: HttpRequest, slug: str, number: str) -> HttpResponse:
         "environment": environment,
         **panels.rolling_back(version, environment),
     }
-    return render(request, "governance/roll_back.html", context, status=409 if form.errors else 200)
+    return render(request, "governance/roll_back.html", context, status=status_of(form))
 
 
 def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpResponse:
@@ -98,7 +98,7 @@ def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpRespons
     title, final = f"{step.title} {version.label}", step.target == State.RETIRED
     context = {"version": version, "form": form, "move": step, "title": title, "is_final": final}
     context["crumbs"] = panels.crumbs(version)
-    return render(request, "governance/move.html", context, status=409 if form.errors else 200)
+    return render(request, "governance/move.html", context, status=status_of(form))
 
 
 def move_form(request: HttpRequest, version: Version, move: str) -> ReasonForm:

@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import promotions, queries, reviews, standing, submissions
+from governance import promotions, queries, reviews, standing
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Policy, Submission
 from governance.web import changes, sheets
@@ -326,13 +326,12 @@ def cannot(submission: Submission, user: User, my_roles: list[str], digest: str)
     return []
 
 
-def voided(submission: Submission) -> dict[str, str] | None:
+def voided(submission: Submission, drawn: dict[str, Any], digest: str) -> dict[str, str] | None:
     """Return one banner about the verdicts that a change has voided, with what changed since they were given."""
-    gone = reviews.stale(submission)
+    gone = list(submission.reviews.exclude(dossier_digest=digest).select_related("reviewer"))
     if not gone:
         return None
-    now = submissions.current_picture(submission)
-    rows = dossier.changes(gone[0].dossier, now)
+    rows = dossier.changes(gone[0].dossier, drawn)
     changed = dict.fromkeys(
         f"{changes.words(new or old)} was {name}" if name in {"added", "removed"} else f"{section} {name} changed"
         for section, name, old, new in rows

@@ -26,10 +26,11 @@ def rows_of(user: User) -> list[queries.QueueRow]:
 
 
 def count_my_turn(user: User) -> int:
-    """Return how many submissions wait for a person; nobody without a seat to review from is asked anything."""
-    if not any(seat.role not in READERS for seat in seats_of(user)):
-        return 0
-    return sum(row.is_my_turn for row in rows_of(user))
+    """Return how many submissions wait for a person's verdict; only reviewers cost a query."""
+    roles = {seat.role for seat in seats_of(user)} - READERS
+    if hasattr(user, "_queue"):
+        return sum(row.is_my_turn for row in rows_of(user))
+    return queries.count_waiting(user, roles) if roles else 0
 
 
 def home(request: HttpRequest) -> HttpResponse:

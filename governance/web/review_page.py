@@ -16,13 +16,14 @@ from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Promotion, Submission
 from governance.permissions import may, sits_for
 from governance.web import changes, panels, sheets, timeline
-from governance.web.forms import ReasonForm, ReviewForm
+from governance.web.forms import ReviewForm, WithdrawForm
 from registry.models import User, Version
 
 
 def page(submission: Submission, user: User, *, form: ReviewForm | None = None) -> dict[str, Any]:
     """Return everything the review page needs, in its order from top to bottom."""
-    version, digest = submission.version, submissions.current_digest(submission)
+    version, drawn = submission.version, submissions.current_picture(submission)
+    digest = submissions.digest_of(submission, drawn)
     found = submissions.standing_verdicts(submission)
     blocking = red(found)
     got = panels.approvals(submission, digest)
@@ -34,7 +35,7 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "asset": version.asset,
         "crumbs": panels.crumbs(version),
         "verdict": panels.verdict_strip(submission, found, got),
-        "voided": panels.voided(submission) if submission.is_open else None,
+        "voided": panels.voided(submission, drawn, digest) if submission.is_open else None,
         "signing": signing(submission, digest),
         "promises": promises(version),
         "before": before,
@@ -50,8 +51,8 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "box": box(submission, user, digest, form, blocking),
         "bar": f"{sum(each['verdict'] == 'approve' for each in got)} of {len(got)} approvals",
         "may_withdraw": submission.is_open and may(user, "submission.withdraw", submission),
-        "withdraw_form": ReasonForm(auto_id="withdraw_%s"),
-        "precedents": queries.precedents(submission),
+        "withdraw_form": WithdrawForm(auto_id="withdraw_%s"),
+        "precedents": queries.precedents(submission, user),
         "events": timeline.events(happened(submission), user, notes=notes(submission)),
     }
 
@@ -110,7 +111,8 @@ def box(
     submission: Submission, user: User, digest: str, form: ReviewForm | None, blocking: list[RuleVerdict]
 ) -> dict[str, Any]:
     """Return the decision box: what this person can sign, or why they cannot."""
-    mine = [role for role in reviews.missing_roles(submission) if sits_for(user, role, submission)]
+    missing = [each.role for each in reviews.progress(submission, digest) if each.review is None]
+    mine = [role for role in missing if sits_for(user, role, submission)]
     cannot = panels.cannot(submission, user, mine, digest)
     days = submission.policy.environment(submission.environment)["valid_days"]
     until = timezone.now() + timedelta(days=days)

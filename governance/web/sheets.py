@@ -12,6 +12,7 @@ from governance.checks import BY_SLUG, runner
 from governance.models import Decision, Policy, Waiver
 from governance.models.waivers import WaiverState
 from governance.permissions import may, sits_for
+from governance.web.forms import ReasonForm
 from portal.errors import Reason
 from registry.models import User
 
@@ -132,7 +133,24 @@ def has_hand_in(found: Waiver, user: User) -> bool:
     return found.requested_by_id == user.pk or any(user.is_known_as(name) for name in found.version.authors)
 
 
-def decision(found: Decision) -> list[Item]:
+def decision(found: Decision, user: User, form: ReasonForm) -> dict[str, Any]:
+    """Return the page of a decision: what it says, who said what, and whether it still holds."""
+    version = found.version
+    return {
+        "decision": found,
+        "crumbs": [
+            {"label": "Catalogue", "url": reverse("registry:catalogue")},
+            {"label": version.asset.slug, "url": version.asset.get_absolute_url()},
+            {"label": version.number, "url": version.get_absolute_url()},
+        ],
+        "facts": decision_items(found),
+        "reviews": found.submission.reviews.select_related("reviewer").order_by("pk"),
+        "form": form,
+        **force(found, user),
+    }
+
+
+def decision_items(found: Decision) -> list[Item]:
     """Return what a decision says, as labels and values."""
     items: list[Item] = [
         {"label": "Version", "value": found.version.label, "url": found.version.get_absolute_url()},

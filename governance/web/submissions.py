@@ -16,7 +16,7 @@ from governance import submissions
 from governance.models import Submission
 from governance.permissions import visible
 from governance.web import review_page
-from governance.web.forms import ReasonForm, ReviewForm
+from governance.web.forms import ReviewForm
 from portal.errors import Invalid, Refused
 from portal.http import show_errors, tell
 
@@ -82,7 +82,6 @@ def proof_of(request: HttpRequest) -> verdicts_of.Proof | None:
 def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
     """Take a submission back."""
     user, found = find(request, public_id)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    reason = request.POST.get("reason", "")[:4000]
     submissions.withdraw(found, actor=user, reason=reason)
     return tell(request, f"{found} is withdrawn.", found.version.get_absolute_url())

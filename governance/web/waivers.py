@@ -19,7 +19,7 @@ from governance.web import panels, sheets
 from governance.web.forms import AnswerForm, WaiverForm
 from governance.web.moves import find
 from portal.errors import Invalid, Refused
-from portal.http import paginate, show_errors, tell
+from portal.http import paginate, show_errors, status_of, tell
 from registry.models import User
 
 
@@ -78,7 +78,7 @@ def request_waiver(request: HttpRequest, slug: str, number: str) -> HttpResponse
         "title": f"Request a waiver for {version.label}",
         "crumbs": panels.crumbs(version),
     }
-    return render(request, "governance/waiver_request.html", context, status=422 if form.errors else 200)
+    return render(request, "governance/waiver_request.html", context, status=status_of(form))
 
 
 def waiver_form(request: HttpRequest, rules: Policy) -> WaiverForm:
@@ -105,7 +105,7 @@ def waiver(request: HttpRequest, public_id: str) -> HttpResponse:
             show_errors(form, error)
     crumbs = [{"label": "Waivers", "url": reverse("governance:waivers")}]
     context = {"waiver": found, "form": form, "crumbs": crumbs, **sheets.waiver(found, user)}
-    return render(request, "governance/waiver.html", context, status=409 if form.errors else 200)
+    return render(request, "governance/waiver.html", context, status=status_of(form))
 
 
 def answer(found: Waiver, user: Any, typed: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 
 from governance.permissions import visible
 from portal.errors import Invalid, Refused
-from portal.http import show_errors, tell
+from portal.http import show_errors, status_of, tell
 from registry import intake
 from registry.models import Asset, Team, User
 from registry.web.forms import AssetChangeForm, AssetForm
@@ -31,8 +31,8 @@ def register(request: HttpRequest) -> HttpResponse:
             return tell(request, f"{asset.slug} is registered.", asset.get_absolute_url())
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    status = 422 if form.errors else 200
-    return render(request, "registry/asset_form.html", {"form": form, "title": "Register an asset"}, status=status)
+    context = {"form": form, "title": "Register an asset"}
+    return render(request, "registry/asset_form.html", context, status=status_of(form))
 
 
 def change(request: HttpRequest, slug: str) -> HttpResponse:
@@ -49,4 +49,4 @@ def change(request: HttpRequest, slug: str) -> HttpResponse:
         except (Refused, Invalid) as error:
             show_errors(form, error)
     context = {"form": form, "title": f"Change {asset.slug}", "asset": asset}
-    return render(request, "registry/asset_form.html", context, status=422 if form.errors else 200)
+    return render(request, "registry/asset_form.html", context, status=status_of(form))

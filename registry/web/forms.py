@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 
 from registry.models import Asset, Team, User, Version
 from registry.models.assets import AssetKind, ComponentRole
 from registry.models.datasets import Purpose
 from registry.models.evidence import EvidenceKind
+from registry.registration import DatasetPart
 
 SECTIONS = {
     # Each section by its name: its title and its fields.
@@ -118,6 +120,19 @@ class ComponentForm(forms.Form):
     role = forms.ChoiceField(choices=ComponentRole)
     part = forms.CharField(label="Version", max_length=130, help_text="As asset@number, for example credit-llm@1.0.0.")
 
+    def __init__(self, *args: Any, parts: QuerySet[Version] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parts = parts
+
+    def clean_part(self) -> Version:
+        """Return the version that was named, among those the person may see."""
+        slug, _, number = self.cleaned_data["part"].strip().partition("@")
+        rows = Version.objects.none() if self.parts is None else self.parts
+        found = rows.filter(asset__slug=slug, number=number).select_related("asset").first()
+        if found is None:
+            raise forms.ValidationError("No version of this name is registered that you may see.")
+        return found
+
 
 class DatasetForm(forms.Form):
     """A data set that a draft used."""
@@ -131,6 +146,11 @@ class DatasetForm(forms.Form):
     window_from = forms.DateField(label="Records from", widget=forms.DateInput(attrs={"type": "date"}))
     window_to = forms.DateField(label="Records before", widget=forms.DateInput(attrs={"type": "date"}))
 
+    def part(self) -> DatasetPart:
+        """Return what was typed as a part of a registration."""
+        typed = dict(self.cleaned_data)
+        return DatasetPart(**{"from": typed.pop("window_from"), "to": typed.pop("window_to"), **typed})
+
 
 class EvidenceForm(forms.Form):
     """A document about a version."""
@@ -143,3 +163,13 @@ class EvidenceForm(forms.Form):
         label="Measured on",
         help_text="For evaluation reports that do not name it themselves: the identity digest they were measured on.",
     )
+
+    def attachment(self) -> dict[str, Any]:
+        """Return what was chosen, with the bytes of the document."""
+        typed = self.cleaned_data
+        return {
+            "kind": typed["kind"],
+            "filename": typed["document"].name,
+            "body": typed["document"].read(),
+            "identity_digest": typed["identity_digest"],
+        }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -11,12 +12,13 @@ from django.views.decorators.http import require_POST
 
 from governance.permissions import visible
 from portal.errors import Fault, Invalid, Refused, show
-from portal.http import show_errors, tell
+from portal.http import show_errors, status_of, tell
 from registry import catalog, drafts, evidence
-from registry.models import Asset, Component, DatasetUse, Version
-from registry.registration import DatasetPart
+from registry.models import Asset, Version
 from registry.web import panels, version_page
 from registry.web.forms import SECTIONS, ComponentForm, DatasetForm, DraftForm, EvidenceForm, StartForm
+
+Row = TypeVar("Row", bound=Model)
 
 
 def find(request: HttpRequest, slug: str, number: str) -> tuple[Any, Version]:
@@ -40,35 +42,50 @@ def start(request: HttpRequest) -> HttpResponse:
         except (Refused, Invalid) as error:
             show_errors(form, error)
     context = {"form": form, "assets": mine}
-    return render(request, "registry/register.html", context, status=422 if form.errors else 200)
+    return render(request, "registry/register.html", context, status=status_of(form))
 
 
 def edit(request: HttpRequest, slug: str, number: str) -> HttpResponse:
-    """Show the whole draft form."""
+    """Show the whole draft form; frozen content is read on the version's page."""
     user, version = find(request, slug, number)
     user.require("version.edit", version)
+    if version.is_frozen:
+        return redirect(version.get_absolute_url())
     return render(request, "registry/draft.html", panels.draft(version))
 
 
 @require_POST
 def save(request: HttpRequest, slug: str, number: str, section: str) -> HttpResponse:
-    """Save one section of a draft; htmx gets the section and the meter back, a plain browser the page."""
+    """Save one section of a draft; htmx gets the section's news back, a plain browser the page."""
     user, version = find(request, slug, number)
-    if section not in SECTIONS:
-        raise Invalid(Fault("section", show(section), f"one of {', '.join(SECTIONS)}"))
-    form = DraftForm(request.POST, instance=version, section=section)
+    form = DraftForm(request.POST, instance=version, section=known(section))
     fresh = get_object_or_404(Version.objects.select_related("asset"), pk=version.pk)
     if form.is_valid():
         try:
-            version = drafts.edit(fresh, actor=user, **form.values())
+            fresh = drafts.edit(fresh, actor=user, **form.values())
             if not request.htmx:  # type: ignore[attr-defined]
                 return redirect(reverse("registry:version-edit", args=[slug, number]) + f"#{section}")
-        except Invalid as error:
+        except (Refused, Invalid) as error:
             show_errors(form, error)
-    status = 422 if form.errors and not request.htmx else 200  # type: ignore[attr-defined]
-    context = panels.draft(version if not form.errors else fresh, bound=form)
-    template = "registry/_section_saved.html" if request.htmx else "registry/draft.html"  # type: ignore[attr-defined]
-    return render(request, template, {**context, "section": panels.section_of(context, section)}, status=status)
+    context = panels.draft(fresh, bound=form)
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(
+            request, "registry/_section_saved.html", context | {"section": panels.section_of(context, section)}
+        )
+    return render(request, "registry/draft.html", context, status=status_of(form))
+
+
+def known(section: str) -> str:
+    """Return the name of a section of the form. Raises Invalid for another one."""
+    if section not in SECTIONS:
+        raise Invalid(Fault("section", show(section), f"one of {', '.join(SECTIONS)}"))
+    return section
+
+
+def to_remove(request: HttpRequest, rows: QuerySet[Row]) -> Row | None:
+    """Return the row that a Remove button names, None when another button was pressed, or 404."""
+    key = request.POST.get("remove", "")
+    return get_object_or_404(rows, pk=key if key.isdecimal() else None) if key else None
 
 
 @require_POST
@@ -76,17 +93,17 @@ def components(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     """Take a version into a draft, or out of it."""
     user, version = find(request, slug, number)
     back = reverse("registry:version-edit", args=[slug, number]) + "#components"
-    if request.POST.get("remove"):
-        edge = get_object_or_404(Component, pk=request.POST["remove"], version=version)
+    if edge := to_remove(request, version.components.all()):
         drafts.remove_component(edge, actor=user)
         return tell(request, "The component is out of the draft.", back)
-    form = ComponentForm(request.POST)
-    if not form.is_valid():
-        return render(request, "registry/draft.html", panels.draft(version, component_form=form), status=422)
-    part_slug, _, part_number = form.cleaned_data["part"].partition("@")
-    part = get_object_or_404(visible(user, Version.objects.all()), asset__slug=part_slug, number=part_number)
-    drafts.add_component(version, actor=user, role=form.cleaned_data["role"], part=part)
-    return tell(request, f"{part.label} is in the draft.", back)
+    form = ComponentForm(request.POST, parts=visible(user, Version.objects.all()))
+    if form.is_valid():
+        try:
+            edge = drafts.add_component(version, actor=user, **form.cleaned_data)
+            return tell(request, f"{edge.part.label} is in the draft.", back)
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    return render(request, "registry/draft.html", panels.draft(version, component_form=form), status=status_of(form))
 
 
 @require_POST
@@ -94,17 +111,17 @@ def datasets(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     """Record the use of a data set in a draft, or take it out."""
     user, version = find(request, slug, number)
     back = reverse("registry:version-edit", args=[slug, number]) + "#datasets"
-    if request.POST.get("remove"):
-        use = get_object_or_404(DatasetUse, pk=request.POST["remove"], version=version)
+    if use := to_remove(request, version.dataset_uses.all()):
         drafts.remove_dataset_use(use, actor=user)
         return tell(request, "The data set is out of the draft.", back)
     form = DatasetForm(request.POST)
-    if not form.is_valid():
-        return render(request, "registry/draft.html", panels.draft(version, dataset_form=form), status=422)
-    typed = dict(form.cleaned_data)
-    part = DatasetPart(**{"from": typed.pop("window_from"), "to": typed.pop("window_to"), **typed})
-    drafts.use_dataset(version, part, actor=user)
-    return tell(request, f"{part.name} is in the draft.", back)
+    if form.is_valid():
+        try:
+            use = drafts.use_dataset(version, form.part(), actor=user)
+            return tell(request, f"{use.dataset.name} is in the draft.", back)
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    return render(request, "registry/draft.html", panels.draft(version, dataset_form=form), status=status_of(form))
 
 
 @require_POST
@@ -113,20 +130,11 @@ def attach(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     user, version = find(request, slug, number)
     form = EvidenceForm(request.POST, request.FILES)
     if form.is_valid():
-        typed = form.cleaned_data
         try:
-            row = evidence.attach(
-                version,
-                actor=user,
-                kind=typed["kind"],
-                filename=typed["document"].name,
-                body=typed["document"].read(),
-                identity_digest=typed["identity_digest"],
-            )
-            return tell(
-                request, f"{row} is attached.", reverse("registry:version-tab", args=[slug, number, "evidence"])
-            )
+            row = evidence.attach(version, actor=user, **form.attachment())
+            back = reverse("registry:version-tab", args=[slug, number, "evidence"])
+            return tell(request, f"{row} is attached.", back)
         except (Refused, Invalid) as error:
             show_errors(form, error)
     context = version_page.page(version, user, "evidence", evidence_form=form)
-    return render(request, "registry/version.html", context, status=422)
+    return render(request, "registry/version.html", context, status=status_of(form))

@@ -12,7 +12,7 @@ from django.utils import timezone
 from audit import log, serving
 from governance import policy, standing
 from governance.checks import evaluations, verdicts
-from governance.permissions import may
+from governance.permissions import may, visible
 from governance.web import timeline
 from portal.charts import threshold_bar, trend
 from portal.lineage import Edge, Node, lineage
@@ -202,18 +202,20 @@ def family(version: Version, user: User) -> dict[str, Any]:
     known: dict[str, Version] = {version.label: version}
     for edge in edges:
         known |= {edge.part.label: edge.part, edge.version.label: edge.version}
-    nodes = [
-        Node(
-            key=label,
-            label=label,
-            sub=f"{row.asset.get_kind_display()}, {row.get_state_display().lower()}",
-            url=row.get_absolute_url(),
-            tone=TONES[row.state],
-        )
-        for label, row in known.items()
-    ]
+    rows = visible(user, Version.objects.filter(pk__in=[row.pk for row in known.values()]))
+    seen = set(rows.values_list("pk", flat=True))
+    nodes = [node(row, is_seen=row.pk in seen) for row in known.values()]
     lines = [Edge(edge.part.label, edge.version.label, edge.get_role_display().lower()) for edge in edges]
     return {"lineage": lineage(nodes, lines, focus=version.label), "has_family": bool(edges)}
+
+
+def node(row: Version, *, is_seen: bool) -> Node:
+    """Return one version of the picture; of another team's only its kind is told."""
+    kind = row.asset.get_kind_display()
+    if not is_seen:
+        return Node(key=row.label, label=f"{kind} of another team", sub="not yours to see")
+    state = row.get_state_display().lower()
+    return Node(row.label, row.label, f"{kind}, {state}", TONES[row.state], row.get_absolute_url())
 
 
 def asked(version: Version, user: User) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
 
@@ -84,6 +83,6 @@ def test_every_reader_in_the_folder_is_on_the_list() -> None:
 
 
 def test_every_reader_and_report_is_tested() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in Path(ROOT / "tests").rglob("test_*.py"))
-    unnamed = [home(each) for each in (*READERS, *REPORTS) if home(each) not in tests]
-    assert unnamed == []
+    tests = list((ROOT / "tests").rglob("test_*.py"))
+    named = " ".join(path.stem + path.read_text(encoding="utf-8") for path in tests)
+    assert [home(each) for each in (*READERS, *REPORTS) if home(each) not in named] == []

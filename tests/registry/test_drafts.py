@@ -1,7 +1,8 @@
-"""How a draft is written until nomination freezes it: every value with its origin, every part with a lasting identity."""
+"""How a draft is written until nomination freezes it: every value with its origin, every part with an identity."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -126,7 +127,7 @@ def test_nomination_freezes_everything_for_good(walk: Walk) -> None:
     version = walk.register("fraud-scorer", "1.0.0", BODY, components=[{"role": "base", "version": part.label}])
     submissions.nominate(version, actor=walk.cast.cee_i)
     before, ada = count_rows(), walk.cast.ada
-    acts = [
+    acts: list[Callable[[], Any]] = [
         lambda: drafts.edit(version, actor=ada, licence="MIT"),
         lambda: drafts.edit(version, actor=ada, artifact_sha256="ab" * 32),
         lambda: drafts.add_component(version, actor=ada, role="member", part=part),
