@@ -15,5 +15,5 @@ class GovernanceConfig(AppConfig):
         """Register the counts of due work."""
         from governance.models import CheckRequest, Decision  # noqa: PLC0415 -- models are there only now
 
-        health.register_due("checks to answer", lambda: CheckRequest.objects.count())
+        health.register_due("checks to answer", CheckRequest.objects.count)
         health.register_due("decisions to sign", lambda: Decision.objects.filter(signature=None).count())

@@ -199,7 +199,7 @@ def revoke(decision: Decision, *, actor: User, reason: str) -> Decision:
             made_by=actor,
             made_at=timezone.now(),
         )
-        content = statement(revocation, (), (), decision.submission.dossier_digest)
+        content = statement(revocation, (), (), dossier_of(decision))
         content["predicate"]["supersedes"] = str(decision.public_id)
         revocation.payload = seal.canonical(content)
         revocation.save()
@@ -207,6 +207,11 @@ def revoke(decision: Decision, *, actor: User, reason: str) -> Decision:
         entry.note(revocation=str(revocation.public_id), reason=reason)
         ring(Job.SIGN_DECISIONS)
     return revocation
+
+
+def dossier_of(decision: Decision) -> str:
+    """Return the dossier digest that a decision was made on, out of its payload."""
+    return str(json.loads(bytes(decision.payload))["predicate"]["dossier"]["sha256"])
 
 
 def bundle(decision: Decision) -> bytes:

@@ -46,6 +46,8 @@ def trust(
         if TrustedKey.objects.filter(fingerprint=public.fingerprint).exists():
             raise Refused("key_known", f"The key {public.fingerprint[:12]}… is registered already.")
         if TrustedKey.objects.filter(name=name).exists():
+            raise Refused("key_name_taken", f"A key named {name} is registered already.")
+        if TrustedKey.objects.filter(name=name).exists():
             raise Refused("key_name_taken", f"Another key is named {name}; a name is never used twice.")
         key.save()
     return key
@@ -60,5 +62,6 @@ def revoke(key: TrustedKey, *, actor: User, reason: str) -> TrustedKey:
         if key.revoked_at is not None:
             raise Refused("key_revoked", f"The key {key.name} was revoked on {key.revoked_at:%Y-%m-%d} already.")
         key.revoked_at, key.revoke_reason = timezone.now(), reason
+        validated(key, exclude=("owner",))
         key.save(update_fields=["revoked_at", "revoke_reason"])
     return key

@@ -15,11 +15,13 @@ from audit import log
 from audit.events import Event
 from governance.models import Transition
 from governance.permissions import may
-from portal.errors import Fault, Invalid, Refused
+from portal.errors import Fault, Invalid, Refused, show
+from registry.drafts import is_storable
 from registry.models import State, User, Version
 
 # The environment whose decision makes a version `approved`.
 PRODUCTION = "production"
+MAX_TEXT = 4000
 
 
 @dataclass(frozen=True)
@@ -161,3 +163,11 @@ def expect_reason(reason: str) -> None:
     """Raise Invalid unless somebody has said why."""
     if len(reason.strip()) < 3:
         raise Invalid(Fault("reason", "nothing", "a sentence that says why"))
+    expect_text("reason", reason)
+
+
+def expect_text(field: str, text: str) -> None:
+    """Raise Invalid unless a text that somebody typed can be kept as it is."""
+    if len(text) > MAX_TEXT or not is_storable(text):
+        expected = f"at most {MAX_TEXT:,} characters, without NUL characters and lone surrogates"
+        raise Invalid(Fault(field, show(text), expected))

@@ -5,6 +5,7 @@ Rule slugs are listed in `policies/schema.json`; a test holds that list against 
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,44 @@ from registry.readers.documents import parse, parse_yaml
 
 FOLDER = Path(__file__).parent / "policies"
 MAX_BYTES = 256 * 1024
+MAX_FAULTS = 20
 SCHEMA = parse((FOLDER / "schema.json").read_bytes(), max_bytes=MAX_BYTES)
 VALIDATOR = jsonschema_rs.validator_for(SCHEMA)
 
 
 def read(text: str) -> dict[str, Any]:
     """Return the content of a policy text. Raises Invalid with one Fault for each place that is wrong."""
-    content = parse_yaml(text.encode("utf-8"), max_bytes=MAX_BYTES)
-    faults = [
-        Fault("policy." + ".".join(str(step) for step in error.instance_path), show(error.instance), error.message)
-        for error in VALIDATOR.iter_errors(content)
-    ]
+    # What is no text at all is refused by the parser, as bytes that are not UTF-8.
+    content = parse_yaml(text.encode("utf-8", "surrogatepass"), max_bytes=MAX_BYTES)
+    faults = [describe(error) for error in islice(VALIDATOR.iter_errors(content), MAX_FAULTS)] or find_gaps(content)
     if faults:
-        raise Invalid(*faults[:20])
+        raise Invalid(*faults)
     return content  # type: ignore[no-any-return]
+
+
+def describe(error: jsonschema_rs.ValidationError) -> Fault:
+    """Return the fault for one place that the schema refuses; a missing or an unknown key is named itself."""
+    path = ["policy", *(str(step) for step in error.instance_path)]
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            return Fault(".".join([*path, name]), "nothing", "a value, because it is required")
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
+            return Fault(".".join([*path, names[0][:80]]), "a key that nobody reads", "only keys of the policy schema")
+    return Fault(".".join(path), show(error.instance), error.message)
+
+
+def find_gaps(content: dict[str, Any]) -> list[Fault]:
+    """Return a fault for each rule that is asked for and cannot be without the parameters that are not there."""
+    asked = [
+        *content["baseline"]["rules"],
+        *(slug for each in content["environments"].values() for slug in each["rules"]),
+    ]
+    known = SCHEMA["properties"]["rules"]["properties"]
+    return [
+        Fault(f"policy.rules.{slug}", "nothing", f"its parameters: {', '.join(known[slug]['required'])}")
+        for slug in dict.fromkeys(asked)
+        if "required" in known[slug] and slug not in content["rules"]
+    ]
 
 
 def publish(text: str, *, actor: User) -> Policy:

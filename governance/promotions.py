@@ -34,6 +34,7 @@ def roll_back(asset: Asset, environment: str, *, actor: User, reason: str) -> Pr
 def point(version: Version, environment: str, *, actor: User, reason: str, back: bool) -> Promotion:
     """Write the pointer's move: lock, ask, expect, write, tell."""
     event = Event.VERSION_ROLLED_BACK if back else Event.VERSION_PROMOTED
+    lifecycle.expect_text("reason", reason)
     with log.record(event, actor=actor, subject=version, environment=environment) as entry:
         Asset.objects.select_for_update().get(pk=version.asset_id)
         version = lifecycle.lock(version)

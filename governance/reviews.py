@@ -11,13 +11,13 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import decisions, submissions
+from governance import decisions, lifecycle, submissions
 from governance.checks import verdicts
 from governance.models import Review, Submission
 from governance.models.reviews import Verdict
 from governance.permissions import sits_for
 from portal.errors import Fault, Invalid, Reason, Refused, show
-from registry.models import Evidence, User
+from registry.models import Evidence, User, Version
 
 FRESH = timedelta(minutes=5)
 
@@ -76,7 +76,9 @@ def give(
         digest = expect_seen(submission, seen or submission.dossier_digest)
         expect_proof(submission, proof)
         expect_first(submission, actor, role, digest, verdict)
+        lifecycle.expect_text("note", note)
         if verdict == Verdict.APPROVE:
+            submissions.expect_candidate(submission.version)
             expect_green(submission)
         elif len(note.strip()) < 3:
             raise Invalid(Fault("note", show(note), "a sentence that says what is wrong"))
@@ -136,12 +138,15 @@ def expect_independent(submission: Submission, actor: User) -> None:
 
 
 def involvement(submission: Submission, person: User, documents: Iterable[Evidence] | None = None) -> list[str]:
+    """Return each way in which a person had a hand in what a submission asks for."""
+    found = [f"{person} submitted it."] if submission.submitted_by_id == person.pk else []
+    return found + hand_in(submission.version, person, documents)
+
+
+def hand_in(version: Version, person: User, documents: Iterable[Evidence] | None = None) -> list[str]:
     """Return each way in which a person had a hand in a version or its evidence, CI runs included."""
-    version = submission.version
     rows = list(version.evidence.all() if documents is None else documents)
     found = []
-    if submission.submitted_by_id == person.pk:
-        found.append(f"{person} submitted it.")
     if version.registered_by_id == person.pk:
         found.append(f"{person} registered it.")
     if any(person.is_known_as(name) for name in version.authors):

@@ -105,19 +105,24 @@ def submit(version: Version, environment: str, *, actor: User, note: str = "") -
 
 def expect_submittable(version: Version, environment: str) -> None:
     """Raise Refused unless a version is a candidate or approved and asks for the environment for the first time."""
-    if version.state not in {State.CANDIDATE, State.APPROVED}:
-        fix = "It becomes a candidate when every baseline check is green."
-        raise Refused(
-            "not_a_candidate",
-            f"{version.label} is {version.state}; only a candidate or an approved version can be submitted.",
-            reasons=[Reason("state", f"Its state is {version.state}.", fix, version.get_absolute_url())],
-        )
+    expect_candidate(version)
     known = Submission.objects.filter(version=version, environment=environment, state=SubmissionState.OPEN).first()
     if known is not None:
         raise Refused(
             "submission_open",
             f"{version.label} is submitted for {environment} already.",
             submission=str(known.public_id),
+        )
+
+
+def expect_candidate(version: Version) -> None:
+    """Raise Refused unless a version is a candidate or approved: no other may be asked for or approved."""
+    if version.state not in {State.CANDIDATE, State.APPROVED}:
+        fix = "It becomes a candidate when every baseline check is green."
+        raise Refused(
+            "not_a_candidate",
+            f"{version.label} is {version.state}; only a candidate or an approved version can be submitted.",
+            reasons=[Reason("state", f"Its state is {version.state}.", fix, version.get_absolute_url())],
         )
 
 
@@ -141,6 +146,7 @@ def close(submission: Submission, state: str, *, actor: User, because: str = "")
 
 def withdraw(submission: Submission, *, actor: User, reason: str = "") -> Submission:
     """Take an open submission back."""
+    lifecycle.expect_text("reason", reason)
     with transaction.atomic():
         submission = lock(submission)
         actor.require("submission.withdraw", submission)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import lifecycle, policy
+from governance import lifecycle, policy, reviews
 from governance.checks import runner
 from governance.models import Waiver
 from governance.models.waivers import WaiverState
@@ -93,6 +93,7 @@ def refuse(waiver: Waiver, *, actor: User, note: str) -> Waiver:
 
 def decide(waiver: Waiver, state: WaiverState, actor: User, note: str) -> None:
     """Write the second person's answer."""
+    lifecycle.expect_text("note", note)
     waiver.state, waiver.decided_by, waiver.decided_at, waiver.decision_note = state, actor, timezone.now(), note
     waiver.save(update_fields=["state", "decided_by", "decided_at", "decision_note"])
     ring(Job.RUN_CHECKS)
@@ -128,7 +129,7 @@ def expect_granter(waiver: Waiver, actor: User) -> None:
 def expect_second_person(waiver: Waiver, actor: User) -> None:
     """Raise unless an undecided waiver is being answered by somebody who had no hand in it."""
     expect_granter(waiver, actor)
-    if waiver.requested_by_id == actor.pk or any(actor.is_known_as(name) for name in waiver.version.authors):
+    if waiver.requested_by_id == actor.pk or reviews.hand_in(waiver.version, actor):
         raise Refused("not_independent", f"{actor} had a hand in this: somebody else has to answer the request.")
     if waiver.state != WaiverState.REQUESTED:
         raise Refused("waiver_decided", f"{waiver} is {waiver.get_state_display().lower()} already.")

@@ -203,7 +203,7 @@ def build(asset: Asset, registration: Registration, content: str, *, actor: User
 
 
 def find_part(label: str, *, actor: User) -> Version:
-    """Return a registered version by its label; one that the actor may not see is as unknown as one that is not there."""
+    """Return a registered version by its label; one that the actor may not see counts as not there."""
     slug, number = label.split("@")
     part = Version.objects.filter(asset__slug=slug, number=number).select_related("asset").first()
     if part is None or not actor.has_perm("asset.view", part):

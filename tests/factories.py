@@ -12,7 +12,7 @@ from portal.demo import artifacts, documents
 from portal.demo.cast import Cast, gather
 from portal.demo.walk import Walk
 
-PASSWORD = "correct horse battery staple"  # noqa: S105 -- the cast's password in tests
+PASSWORD = "correct horse battery staple"
 
 __all__ = ["PASSWORD", "Cast", "Walk", "artifacts", "documents", "import_advisories", "make_walk", "osv"]
 

@@ -27,7 +27,7 @@ from registry import storage
 from registry.models import User
 
 logger = logging.getLogger(__name__)
-LEASE = timedelta(minutes=3)
+LEASE = timedelta(minutes=10)
 BEAT = 2.0
 MAX_ATTEMPTS = 3
 MAX_BYTES = 50 * 1024**3

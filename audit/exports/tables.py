@@ -39,7 +39,7 @@ def defuse(text: str) -> str:
 def as_text(cell: Cell) -> str | int:
     """Return a cell as CSV has it: times as 2026-11-23T09:00:00.000000Z, text defused, nothing as nothing."""
     if isinstance(cell, datetime):
-        return cell.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return f"{cell.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
     if isinstance(cell, str):
         return defuse(cell)
     return "" if cell is None else cell

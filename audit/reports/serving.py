@@ -57,7 +57,8 @@ class Serving(Report):
         if filters.asset:
             versions = Version.objects.filter(**of_asset(filters.asset)).exclude(identity_digest="")
             rows = rows.filter(digest__in=versions.values("identity_digest"))
-        return rows.select_related("batch").order_by("start", "pk")
+        # Prefetched, because thousands of windows share a batch; a join would make one anew for each of them.
+        return rows.prefetch_related("batch").defer("row_hash").order_by("start", "pk")
 
     def tell(self, found: Sequence[ServingWindow], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each window."""

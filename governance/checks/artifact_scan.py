@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from governance import scanning
 from governance.checks.base import Answer, Dossier, errored, failed, not_applicable, passed
@@ -30,13 +32,18 @@ class ArtifactScan:
             return not_applicable("A bundle without an artifact of its own holds no file; its parts are scanned.")
         try:
             with storage.artifact_path(version.storage_uri) as path:
-                report = scanning.scan_in_child(path)
+                report = scanning.scan_in_child(path, name=declared_name(version.storage_uri))
         except storage.Unreadable as error:
             return errored(
                 f"The artifact could not be read: {error}",
                 "Put it where the portal can read it: below an artifact root, or in S3.",
             )
         return judge(report, version)
+
+
+def declared_name(uri: str) -> str:
+    """Return the file name of a storage URI: a downloaded copy has another name, and the extension has to be judged."""
+    return PurePosixPath(unquote(urlsplit(uri).path)).name
 
 
 def judge(report: scanning.Report, version: Version) -> Answer:

@@ -140,12 +140,11 @@ def answer_request(claimed: CheckRequest) -> CheckRun | None:
     """Ask one check and record the answer in one transaction with the end of its request."""
     check, version, rules = BY_SLUG[claimed.check_slug], claimed.version, claimed.policy
     runner = User.objects.system("runner")
-    if check.slug == "vulnerabilities":
-        findings.rematch(version, actor=runner)
+    broken = prepare(check, version, claimed.attempts, actor=runner)
     started = timezone.now()
     drawn = dossier.picture(version)
     digest = input_digest(check, version, drawn, rules)
-    answer = examine(check, Dossier(version, drawn, started), rules, claimed.attempts)
+    answer = broken or examine(check, Dossier(version, drawn, started), rules)
     with log.record(Event.CHECK_ANSWERED, actor=runner, subject=version, check=check.slug) as entry:
         runner.require("check.run", version)
         mine = CheckRequest.objects.select_for_update().filter(pk=claimed.pk, attempts=claimed.attempts)
@@ -172,16 +171,32 @@ def answer_request(claimed: CheckRequest) -> CheckRun | None:
     return run
 
 
-def examine(check: Check, subject: Dossier, rules: Policy, attempts: int) -> Answer:
-    """Return a check's answer; whatever goes wrong inside it is an answer too: error, never green."""
+def prepare(check: Check, version: Version, attempts: int, *, actor: User) -> Answer | None:
+    """Bring up to date what a check reads. Returns the error to record when the check cannot even be asked."""
     if attempts > MAX_ATTEMPTS:
         return errored(
             f"The check did not finish in {MAX_ATTEMPTS} attempts: its worker was ended each time.",
             "Ask an operator to look at the worker's log, then ask for the check again.",
         )
+    if check.slug == "vulnerabilities":
+        try:
+            findings.rematch(version, actor=actor)
+        except Exception as error:
+            logger.exception("Matching advisories for %s failed.", version)
+            return broke(error)
+    return None
+
+
+def examine(check: Check, subject: Dossier, rules: Policy) -> Answer:
+    """Return a check's answer; whatever goes wrong inside it is an answer too: error, never green."""
     try:
         return check.examine(subject, rules.rule(check.slug))
     except Exception as error:
         # Any failure of a check has to become a recorded answer.
         logger.exception("The check %s of %s failed.", check.slug, subject.version)
-        return errored(f"The check broke: {type(error).__name__}.", "Ask an operator to look at the worker's log.")
+        return broke(error)
+
+
+def broke(error: Exception) -> Answer:
+    """Return the answer that a failure becomes: what broke is for the log, and the answers after it go on."""
+    return errored(f"The check broke: {type(error).__name__}.", "Ask an operator to look at the worker's log.")

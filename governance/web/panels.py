@@ -15,6 +15,7 @@ from django.utils import timezone
 from governance import promotions, queries, reviews, standing
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Policy, Submission
+from governance.permissions import sits_for
 from governance.web import changes, sheets
 from governance.web.timeline import VERBS
 from portal.charts import Part, StackedBar, stacked_bar
@@ -311,18 +312,23 @@ def day(at: datetime) -> str:
 
 
 def cannot(submission: Submission, user: User, my_roles: list[str], digest: str) -> list[Reason]:
-    """Return why this person cannot give a verdict now; empty when they can try."""
+    """Return why this person cannot give a verdict now; empty when they can try. `my_roles` are those still missing."""
     if not submission.is_open or timezone.now() >= submission.due_at:
-        return [Reason("state", f"The submission is {submission.get_state_display().lower()}.")]
-    if not my_roles:
+        state = submission.get_state_display().lower() if not submission.is_open else "over: unanswered is no"
+        return [Reason("state", f"The submission is {state}.")]
+    given = list(submission.reviews.filter(dossier_digest=digest).select_related("reviewer"))
+    mine = next((review for review in given if review.reviewer_id == user.pk), None)
+    if mine is not None:
+        return [Reason("answered", f"You {VERBS[mine.verdict]} for {mine.role} on this dossier already.")]
+    seated = [role for role in reviews.required_roles(submission) if sits_for(user, role, submission)]
+    if not seated:
         return [Reason("seat", "You do not review for any of the roles that are needed here.")]
     involved = reviews.involvement(submission, user)
     if involved:
-        fix = "Somebody else with this role has to review."
-        return [Reason("independence", each, fix) for each in involved]
-    mine = submission.reviews.filter(reviewer=user, dossier_digest=digest).first()
-    if mine is not None:
-        return [Reason("answered", f"You {VERBS[mine.verdict]} for {mine.role} on this dossier already.")]
+        return [Reason("independence", each, "Somebody else with this role has to review.") for each in involved]
+    if not my_roles:
+        said = [f"{review.reviewer} approved for {review.role} already." for review in given if review.role in seated]
+        return [Reason("answered", each) for each in said]
     return []
 
 

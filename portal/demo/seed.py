@@ -121,7 +121,7 @@ def tell_assistant(walk: Walk) -> str:
 
 def ask_waiver(walk: Walk, adapter: Version) -> None:
     """Ask for two exceptions, and grant one: a jailbreak rate above the threshold, in staging only."""
-    asked = {
+    asked: dict[str, Any] = {
         "actor": walk.cast.carl,
         "reason": "The red-team set counts refusals in German as attacks; the fixed set is due next week.",
         "compensating_control": "Staging is reachable for the team only, and every answer is logged.",
@@ -195,8 +195,10 @@ def tell_serving(walk: Walk) -> str:
     windows = []
     for hour in range(24):
         version = older if hour < 9 else served
-        for customer in ("acme-bank", "northwind", "globex"):
-            windows.append(window(day + timedelta(hours=hour), customer, version.identity_digest, 900 + 37 * hour))
+        windows += [
+            window(day + timedelta(hours=hour), customer, version.identity_digest, 900 + 37 * hour)
+            for customer in ("acme-bank", "northwind", "globex")
+        ]
     windows.append(window(day + timedelta(hours=3), "initech", "f0" * 32, 12))
     serving.report(actor=otto, source="gateway-eu-1", batch_id=f"{day:%Y-%m-%d}", windows=windows)
     return "serving: a day of windows for four customers"

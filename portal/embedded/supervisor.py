@@ -1,4 +1,4 @@
-"""The commands that come before Django's settings: `demo`, `with_services` and `start`."""
+"""The commands that come before Django's settings: `demo`, `with_services`, `start`, and `scan`, which needs none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from governance.scanning import command
 from portal.embedded import demo, processes
 from portal.embedded.children import CannotStart
 from portal.embedded.services import throwaway
@@ -18,7 +19,7 @@ USAGE = "usage: manage.py with_services [--durable] -- COMMAND…"
 
 def run(arguments: Sequence[str]) -> int | None:
     """Run one of our commands and return its exit code, or return None when the command is Django's."""
-    commands = {"demo": run_demo, "with_services": run_with_services, "start": run_process}
+    commands = {"demo": run_demo, "with_services": run_with_services, "start": run_process, "scan": command.main}
     if not arguments or arguments[0] not in commands:
         return None
     try:

@@ -16,7 +16,7 @@ from registry.models import User
 
 
 class Command(BaseCommand):
-    """Open an administrator's account and make the portal's keys; the password comes from ADMIN_PASSWORD or a prompt."""
+    """Open an administrator's account and make the keys; the password comes from ADMIN_PASSWORD or a prompt."""
 
     help = "Open an administrator's account, and make the portal's keys where there are none."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from governance.checks import BY_SLUG
 from registry import intake, people
 from tests.governance.checks.conftest import Ask
 from tests.scene import Scene
@@ -46,6 +47,4 @@ def test_everything_that_is_missing_is_said_at_once(ask: Ask, scene: Scene) -> N
 
 def test_the_answer_depends_on_who_is_here() -> None:
     """The check looks at no part of the dossier, so people alone have to make it stale."""
-    from governance.checks import BY_SLUG  # noqa: PLC0415 -- the other tests ask through the fixture
-
     assert BY_SLUG["owners"].sections == ()

@@ -71,7 +71,7 @@ OBJECTS: dict[str, list[object] | dict[str, object]] = {
     "standard": [Decimal("1.5"), PurePosixPath("a"), 1j, slice(1), range(3)],
     "bytes": [b"x" * 300, bytearray(b"y"), "z" * 300, 2**200, -1, 1.5, True],
     "records": [np.zeros(2, [("a", "O"), ("b", "f4", (3,))]), np.zeros(2, [("t", "M8[ns]"), ("s", "S3")])],
-    "classes": [np.rec.array([(1, 2)], "i4,i4"), np.ma.array([1, 2], mask=[0, 1])],
+    "classes": [np.rec.array([(1, 2)], "i4,i4"), np.ma.array([1, 2], mask=[False, True])],
     "generators": [np.random.default_rng(1), np.random.RandomState(1)],
     "arrays": [NUMBERS, np.array(["a", None], object), np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]), np.float32(1)],
     "odd-arrays": [np.array([], float), np.zeros(3, "U5"), np.array(3.0), np.asfortranarray(NUMBERS), np.matrix([[1]])],
