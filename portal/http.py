@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.shortcuts import render
 from ninja.errors import AuthenticationError, HttpError
 from ninja.errors import ValidationError as NinjaValidationError
@@ -129,6 +129,11 @@ def tell(request: HttpRequest, sentence: str, to: str) -> HttpResponse:
 def paginate(request: HttpRequest, rows: QuerySet[Row] | list[Any], size: int = PAGE_SIZE) -> Page[Any]:
     """Return one page of rows, by the `page` of the address; a page that is not there becomes the nearest."""
     return Paginator(rows, size).get_page(request.GET.get("page"))
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """Return what a form sent, None when the page is only looked at; a form sent empty is judged too."""
+    return request.POST if request.method == "POST" else None
 
 
 def show_errors(form: Any, error: Refused | Invalid) -> None:

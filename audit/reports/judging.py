@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import QuerySet, Value
 
@@ -128,7 +129,7 @@ def standings(digests: set[str], asked: Mapping[Question, datetime]) -> dict[Que
     return found
 
 
-def facts_at(digests: set[str], number: int, question: Question, at: datetime) -> QuerySet[Version]:
+def facts_at(digests: set[str], number: int, question: Question, at: datetime) -> QuerySet[Any]:
     """Return what the judge needs about the versions of some digests as of an instant, marked with a number."""
     _, environment, consumer = question
     versions = Version.objects.filter(identity_digest__in=digests, registered_at__lte=at).select_related("asset")

@@ -14,7 +14,7 @@ from governance.permissions import visible
 from governance.web import panels
 from governance.web.forms import DeprecateForm, ReasonForm, SubmitForm
 from portal.errors import Invalid, Refused
-from portal.http import show_errors, status_of, tell
+from portal.http import posted, show_errors, status_of, tell
 from registry.models import State, Version
 
 
@@ -39,8 +39,8 @@ def submit(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     user, version = find(request, slug, number)
     user.require("submission.open", version)
     rules = policy.governing(version)
-    form = SubmitForm(request.POST or None, environments=rules.environments)
-    if request.method == "POST" and form.is_valid():
+    form = SubmitForm(posted(request), environments=rules.environments)
+    if form.is_valid():
         try:
             made = submissions.submit(version, actor=user, **form.cleaned_data)
             return tell(request, f"{made} is submitted.", made.get_absolute_url())
@@ -64,8 +64,8 @@ def roll_back(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     user, version = find(request, slug, number)
     user.require("version.promote", version)
     environment = request.POST.get("environment") or request.GET.get("environment", "")
-    form = ReasonForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = ReasonForm(posted(request))
+    if form.is_valid():
         try:
             moved = promotions.roll_back(version.asset, environment, actor=user, reason=form.cleaned_data["reason"])
             says = f"{environment.capitalize()} points at {moved.version.label} again."
@@ -89,7 +89,7 @@ def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpRespons
         raise Http404(f"There is no move {move} that people make by hand.")
     user.require(step.rule, version)
     form = move_form(request, version, move)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         try:
             MAKERS[move](version, user, form.cleaned_data)
             return tell(request, f"{version.label} is {step.target}.", version.get_absolute_url())
@@ -105,8 +105,8 @@ def move_form(request: HttpRequest, version: Version, move: str) -> ReasonForm:
     """Return the form that a move asks for."""
     if move == "deprecate":
         others = Version.objects.filter(asset=version.asset).exclude(pk=version.pk).exclude(state="retired")
-        return DeprecateForm(request.POST or None, successors=others)
-    return ReasonForm(request.POST or None)
+        return DeprecateForm(posted(request), successors=others)
+    return ReasonForm(posted(request))
 
 
 def deprecate(version: Version, user: Any, typed: dict[str, Any]) -> None:

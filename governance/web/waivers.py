@@ -19,7 +19,7 @@ from governance.web import panels, sheets
 from governance.web.forms import AnswerForm, WaiverForm
 from governance.web.moves import find
 from portal.errors import Invalid, Refused
-from portal.http import paginate, show_errors, status_of, tell
+from portal.http import paginate, posted, show_errors, status_of, tell
 from registry.models import User
 
 
@@ -63,7 +63,7 @@ def request_waiver(request: HttpRequest, slug: str, number: str) -> HttpResponse
     user.require("waiver.request", version)
     rules = policy.governing(version)
     form = waiver_form(request, rules)
-    if request.method == "POST" and form.is_valid():
+    if form.is_valid():
         typed = {**form.cleaned_data, "expires_at": form.cleaned_data["expires_at"].astimezone(UTC)}
         try:
             made = waivers.request(version, actor=user, **typed)
@@ -86,7 +86,7 @@ def waiver_form(request: HttpRequest, rules: Policy) -> WaiverForm:
     waivable = [slug for slug in runner.slugs_of(rules) if not rules.is_critical(slug)]
     names = ["baseline", *rules.environments]
     start = {name: request.GET.get(name) for name in ("rule", "environment")}
-    return WaiverForm(request.POST or None, rules=waivable, environments=names, initial=start)
+    return WaiverForm(posted(request), rules=waivable, environments=names, initial=start)
 
 
 def waiver(request: HttpRequest, public_id: str) -> HttpResponse:
@@ -96,8 +96,8 @@ def waiver(request: HttpRequest, public_id: str) -> HttpResponse:
         "version__asset__team", "policy", "requested_by", "decided_by"
     )
     found = get_object_or_404(rows, public_id=public_id)
-    form = AnswerForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
+    form = AnswerForm(posted(request))
+    if form.is_valid():
         try:
             answer(found, user, form.cleaned_data)
             return tell(request, f"Your answer about {found} is recorded.", request.path)

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, render
 
 from governance.permissions import visible
 from portal.errors import Invalid, Refused
-from portal.http import show_errors, status_of, tell
+from portal.http import posted, show_errors, status_of, tell
 from registry import intake
 from registry.models import Asset, Team, User
 from registry.web.forms import AssetChangeForm, AssetForm
@@ -24,8 +24,8 @@ def register(request: HttpRequest) -> HttpResponse:
     """Show the form for a new asset, or register it."""
     user: User = account(request)
     teams = Team.objects.filter(memberships__user=user)
-    form = AssetForm(request.POST or None, teams=teams)
-    if request.method == "POST" and form.is_valid():
+    form = AssetForm(posted(request), teams=teams)
+    if form.is_valid():
         try:
             asset = intake.register_asset(actor=user, **form.cleaned_data)
             return tell(request, f"{asset.slug} is registered.", asset.get_absolute_url())
@@ -41,8 +41,8 @@ def change(request: HttpRequest, slug: str) -> HttpResponse:
     asset = get_object_or_404(visible(user, Asset.objects.all(), asset=""), slug=slug)
     user.require("asset.change", asset)
     start = {name: getattr(asset, name) for name in intake.ASSET_EDITABLE}
-    form = AssetChangeForm(request.POST or None, teams=None, initial=start)
-    if request.method == "POST" and form.is_valid():
+    form = AssetChangeForm(posted(request), teams=None, initial=start)
+    if form.is_valid():
         try:
             intake.change_asset(asset, actor=user, **form.cleaned_data)
             return tell(request, f"{asset.slug} is changed.", asset.get_absolute_url())

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from governance.permissions import visible
 from portal.errors import Fault, Invalid, Refused, show
-from portal.http import show_errors, status_of, tell
+from portal.http import posted, show_errors, status_of, tell
 from registry import catalog, drafts, evidence
 from registry.models import Asset, Version
 from registry.web import panels, version_page
@@ -32,8 +32,8 @@ def start(request: HttpRequest) -> HttpResponse:
     """Ask which asset gets a new version, and start its draft."""
     user: Any = request.user
     mine = Asset.objects.filter(team__memberships__user=user)
-    form = StartForm(request.POST or None, assets=mine, initial={"asset": request.GET.get("asset")})
-    if request.method == "POST" and form.is_valid():
+    form = StartForm(posted(request), assets=mine, initial={"asset": request.GET.get("asset")})
+    if form.is_valid():
         asset = form.cleaned_data["asset"]
         copied = catalog.versions_of(asset).first() if form.cleaned_data["copy_previous"] else None
         try:

@@ -185,7 +185,7 @@ def test_a_note_is_text_of_a_bounded_length(scene: Scene, text: str) -> None:
 
 
 def test_rules_in_the_way_are_named_with_what_would_help(scene: Scene, tmp_path: Path) -> None:
-    walk, version = scene
+    walk, _ = scene
     import_advisories(walk.cast, tmp_path, osv("GHSA-aaaa-bbbb-cccc", "numpy", fixed="9.9"))
     poor = walk.candidate("tagger", "1.0.0", artifacts.scorer(2), metrics={"quality/accuracy": "0.5"})
     submission = walk.submit(poor, "staging")
