@@ -39,7 +39,7 @@ def seats_of(user: User) -> tuple[Any, ...]:
     """Return the person's seats, remembered on the instance that the request carries."""
     if not hasattr(user, "_seats"):
         user._seats = tuple(user.seats.all()) if user.is_authenticated else ()  # type: ignore[attr-defined]
-    return user._seats  # type: ignore[attr-defined,no-any-return]
+    return user._seats  # type: ignore[attr-defined]
 
 
 def meaning(rule: Predicate) -> str:

@@ -33,7 +33,7 @@ def read(text: str) -> dict[str, Any]:
     faults = [describe(error) for error in islice(VALIDATOR.iter_errors(content), MAX_FAULTS)] or find_gaps(content)
     if faults:
         raise Invalid(*faults)
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 def describe(error: jsonschema_rs.ValidationError) -> Fault:

@@ -249,9 +249,7 @@ def check_evidence(bundle: Bundle) -> str:
     for key, envelope in bundle.decisions.items():
         same = made.get(key) == decode(envelope["payload"]).hex()
         bundle.expect(same, f"The decision {key} is not the one that was made, says the ledger.")
-    return (
-        f"Documents and signed decisions that are the ones the ledger names: {len(files)} and {len(bundle.decisions)}."
-    )
+    return f"Documents and decisions that are the ones the ledger names: {len(files)} and {len(bundle.decisions)}."
 
 
 def check_tables(bundle: Bundle) -> str:

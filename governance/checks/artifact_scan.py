@@ -19,7 +19,7 @@ class ArtifactScan:
     slug = "artifact-scan"
     title = "Artifact scan"
     asks = "Is every file in the artifact safe to load?"
-    sections = ("artifact",)
+    sections: tuple[str, ...] = ("artifact",)
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the engines and their allow-list; a change of either asks again."""

@@ -20,7 +20,7 @@ class Checksum:
     slug = "checksum"
     title = "Checksum"
     asks = "Do the bytes at the storage URI hash to the registered sha256?"
-    sections = ("artifact", "evidence")
+    sections: tuple[str, ...] = ("artifact", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on nothing."""

@@ -36,7 +36,7 @@ class Evaluations:
     slug = "evaluations"
     title = "Evaluations"
     asks = "Are all required metrics within thresholds, fresh, and measured on exactly this identity digest?"
-    sections = ("artifact", "components", "evidence")
+    sections: tuple[str, ...] = ("artifact", "components", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on nothing; age is told by `valid_until`."""

@@ -16,7 +16,17 @@ class Metadata:
     slug = "metadata"
     title = "Metadata"
     asks = "Is every required field of the record present and well-formed?"
-    sections = ("artifact", "source", "components", "datasets", "licence", "uses", "risk", "people", "notes")
+    sections: tuple[str, ...] = (
+        "artifact",
+        "source",
+        "components",
+        "datasets",
+        "licence",
+        "uses",
+        "risk",
+        "people",
+        "notes",
+    )
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the asset's people, who are part of the record."""

@@ -47,7 +47,7 @@ class Provenance:
     slug = "provenance"
     title = "Provenance"
     asks = "Is there signed provenance by a trusted key for this artifact, from an allowed builder and this source?"
-    sections = ("artifact", "source", "evidence")
+    sections: tuple[str, ...] = ("artifact", "source", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the trusted keys: revoking one asks again."""

@@ -16,7 +16,7 @@ class Sbom:
     slug = "sbom"
     title = "SBOM"
     asks = "Is there a valid CycloneDX SBOM that describes this artifact?"
-    sections = ("artifact", "components", "evidence")
+    sections: tuple[str, ...] = ("artifact", "components", "evidence")
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on nothing."""

@@ -21,7 +21,7 @@ class Vulnerabilities:
     slug = "vulnerabilities"
     title = "Vulnerabilities"
     asks = "Are there unresolved findings at or above the policy's severity?"
-    sections = ("evidence",)
+    sections: tuple[str, ...] = ("evidence",)
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the newest advisories and on the triage of this version's findings."""

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserM
 from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.functions import Lower
 
 from audit.history import History
 from audit.models import Governed
@@ -60,9 +61,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         ordering = ["username"]
         constraints = [
             models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="user_kind_known"),
-            models.UniqueConstraint(
-                models.functions.Lower("email"), name="user_email_once", condition=~models.Q(email="")
-            ),
+            models.UniqueConstraint(Lower("email"), name="user_email_once", condition=~models.Q(email="")),
         ]
 
     def __str__(self) -> str:

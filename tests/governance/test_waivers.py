@@ -1,4 +1,4 @@
-"""Exceptions: asked for by one person, granted by another, for a while, in sight of everybody, and never for everything."""
+"""Exceptions: asked for by one person, granted by another, for a while, in sight, and never of a critical rule."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_it_covers_one_rule_of_one_version_in_one_environment(scene: Scene) -> N
     walk, version = scene.walk, poor(scene)
     waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
     assert outcomes(version, "production")["evaluations"] == "failed"
-    other = walk.candidate("tagger", "1.1.0", artifacts.scorer(3), metrics={})
+    other = walk.candidate("tagger", "1.1.0", artifacts.scorer(3), without=("evaluation",))
     assert outcomes(other)["evaluations"] == "failed"
 
 

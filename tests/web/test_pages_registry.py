@@ -148,7 +148,7 @@ def test_the_serving_tab_counts_what_was_reported(walk: Walk, candidate: Version
     ]
     serving.report(actor=walk.cast.otto, source="gateway", batch_id="1", windows=windows)
     words = read(visit(walk.cast.ada).get(page("version-tab", candidate, "serving")))
-    assert "Requests 1\u202f400" in words
+    assert "Requests 1 400" in words
     assert "Customers 2" in words
 
 
@@ -177,6 +177,8 @@ def test_documents_are_handed_out_as_files_only(walk: Walk, candidate: Version) 
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
     assert answer["X-Content-Type-Options"] == "nosniff"
+    assert b"fraud-scorer" in b"".join(answer.streaming_content)
+    answer.close()
     assert visit(walk.cast.ada).get(page("composition", candidate)).status_code == 404
     schema = visit(walk.cast.ada).get(reverse("registry:evaluation-schema"))
     assert json.loads(schema.content)["$schema"]

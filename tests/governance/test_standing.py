@@ -1,0 +1,184 @@
+"""May this version serve here, then, for them? Computed from what happened, for any instant, with one question."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from governance import decisions, lifecycle, promotions, reviews, standing
+from governance.models import Decision
+from registry.models import Version
+from tests.factories import artifacts
+from tests.scene import Scene
+
+MOMENT = timedelta(microseconds=1)
+
+
+def rules(
+    version: Version, environment: str = "production", at: datetime | None = None, consumer: str = ""
+) -> list[str]:
+    """Return what stands in the way: nothing means yes."""
+    answer = standing.of(version, environment, at=at, consumer=consumer)
+    assert answer.allow == (not answer.reasons)
+    return [reason.rule for reason in answer.reasons]
+
+
+def test_every_step_of_a_life_can_be_asked_about_afterwards(scene: Scene) -> None:
+    walk, version = scene
+    before_it_all = version.registered_at - MOMENT
+    candidate = timezone.now()
+    submission = walk.submit(version, "production")
+    for role, person in (("platform", walk.cast.petra), ("product", walk.cast.dana), ("security", walk.cast.rhea)):
+        reviews.approve(submission, actor=person, role=role, proof=walk.proof())
+    made_not_signed = timezone.now()
+    walk.work()
+    decision = Decision.objects.get()
+    signed = decision.signature.signed_at
+    assert decision.expires_at is not None
+    revoked = decisions.revoke(decision, actor=walk.cast.rhea, reason="Poisoned data.").made_at
+    lifecycle.retire(version, actor=walk.cast.ada, reason="For good.")
+    told = {
+        before_it_all: ["draft", "no_decision"],
+        candidate: ["no_decision"],
+        made_not_signed: ["unsigned"],
+        signed - MOMENT: ["unsigned"],
+        signed: [],
+        revoked - MOMENT: [],
+        revoked: ["revoked"],
+        timezone.now(): ["retired", "revoked"],
+    }
+    assert {at: rules(version, at=at) for at in told} == told
+    digest = version.identity_digest
+    assert [each.rule for each in standing.of_digest(digest, "production", at=before_it_all).reasons] == [
+        "unregistered"
+    ]
+    assert standing.of_digest(digest, "production", at=signed).allow
+
+
+def test_an_approval_ends_on_the_microsecond(scene: Scene) -> None:
+    walk, version = scene
+    end = walk.approved(version).expires_at
+    assert end is not None
+    assert rules(version, at=end - MOMENT) == []
+    assert rules(version, at=end) == ["expired"]
+    assert standing.of(version, "production").expires_at == end
+    assert f"until {end:%Y-%m-%d %H:%M} UTC" in standing.of(version, "production").says
+    assert f"expired on {end:%Y-%m-%d %H:%M} UTC" in standing.of(version, "production", at=end).says
+
+
+def test_a_later_decision_does_not_make_the_gap_before_it_right(scene: Scene) -> None:
+    walk, version = scene
+    end = walk.approved(version, "staging").expires_at
+    assert end is not None
+    with time_machine.travel(end + timedelta(days=3)):
+        fresh = Version.objects.get(pk=version.pk)
+        report = walk.attach_all(fresh, without=("sbom", "provenance", "model-card"))
+        walk.work()
+        assert walk.approved(report, "staging")
+        assert rules(version, "staging") == []
+        assert rules(version, "staging", at=end + timedelta(days=1)) == ["expired"]
+        assert rules(version, "staging", at=end - timedelta(days=1)) == []
+
+
+def test_one_environment_says_nothing_about_another(scene: Scene) -> None:
+    walk, version = scene
+    walk.approved(version, "staging")
+    assert rules(version, "staging") == []
+    assert rules(version) == rules(version, "mars") == ["no_decision"]
+
+
+def test_deprecation_refuses_the_new_serves_the_known_and_ends_at_the_sunset(scene: Scene) -> None:
+    walk, version = scene
+    walk.approved(version)
+    walk.cast.otto.token_scopes = frozenset({"gate"})  # type: ignore[attr-defined]
+    promotions.ask_gate(version.identity_digest, "production", "billing", actor=walk.cast.otto)
+    before = timezone.now()
+    newer = walk.candidate("fraud-scorer", "1.1.0", artifacts.scorer(2))
+    sunset = timezone.now() + timedelta(days=10)
+    lifecycle.deprecate(version, actor=walk.cast.ada, successor=newer, sunset_at=sunset, reason="A better one is here.")
+    assert rules(version, consumer="billing") == rules(version) == []
+    assert rules(version, consumer="card-desk") == ["deprecated"]
+    assert rules(version, consumer="card-desk", at=before) == []
+    answer = standing.of(version, "production", consumer="card-desk")
+    assert "card-desk does not use it yet: new consumers are refused. " in answer.says + " "
+    assert answer.reasons[0].fix == "Use fraud-scorer@1.1.0 instead."
+    assert standing.of(version, "production").expires_at == sunset
+    assert rules(version, consumer="billing", at=sunset - MOMENT) == []
+    assert rules(version, consumer="billing", at=sunset) == ["sunset"]
+
+
+def test_a_consumer_is_known_from_the_instant_it_was_let_in(scene: Scene) -> None:
+    walk, version = scene
+    walk.approved(version)
+    before = timezone.now()
+    walk.cast.otto.token_scopes = frozenset({"gate"})  # type: ignore[attr-defined]
+    promotions.ask_gate(version.identity_digest, "production", "billing", actor=walk.cast.otto)
+    known = [standing.of(version, "production", at=at, consumer="billing").is_known_consumer for at in (before, None)]
+    assert known == [False, True]
+    assert not standing.of(version, "staging", consumer="billing").is_known_consumer
+
+
+def test_a_decision_about_another_digest_is_no_decision(scene: Scene) -> None:
+    walk, version = scene
+    walk.approved(version)
+    row = standing.facts(
+        Version.objects.filter(pk=version.pk).select_related("asset"), "production", timezone.now()
+    ).get()
+    row.identity_digest, row.in_force = "ab" * 32, None
+    answer = standing.judge(row, "production", timezone.now(), "")
+    assert [reason.rule for reason in answer.reasons] == ["other_digest"]
+
+
+def test_of_versions_with_one_digest_the_one_that_may_serve_answers(scene: Scene) -> None:
+    walk, version = scene
+    twin = walk.register("fraud-scorer-copy", "1.0.0", artifacts.scorer(1))
+    assert twin.identity_digest == version.identity_digest
+    walk.approved(version)
+    answer = standing.of_digest(version.identity_digest, "production")
+    assert (answer.allow, answer.version) == (True, version)
+
+
+def test_one_answer_costs_one_question_and_many_cost_one_an_environment(
+    scene: Scene, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    walk, version = scene
+    walk.approved(version)
+    for environment, consumer in (("production", ""), ("production", "billing"), ("staging", "")):
+        with django_assert_num_queries(1):
+            standing.of(version, environment, consumer=consumer)
+        with django_assert_num_queries(1):
+            standing.of_digest(version.identity_digest, environment, consumer=consumer)
+    with django_assert_num_queries(1):
+        standing.of_digest("ab" * 32, "production")
+    walk.register("other", "1.0.0", artifacts.scorer(2))
+    with django_assert_num_queries(2):
+        found = standing.of_all(Version.objects.select_related("asset"), ["staging", "production"])
+    assert found[(version.pk, "production")].allow
+    assert len(found) == 4
+
+
+def test_what_expires_soon_is_listed_soonest_first_without_what_has_ended(scene: Scene) -> None:
+    walk, version = scene
+    staging, production = (walk.approved(version, name) for name in ("staging", "production"))
+    later = timezone.now() + timedelta(days=181)
+    assert list(standing.expiring(later)) == [production, staging]
+    assert list(standing.expiring(timezone.now() + timedelta(days=91))) == [production]
+    assert list(standing.expiring(later, at=production.expires_at)) == [staging]
+    decisions.revoke(production, actor=walk.cast.rhea, reason="Poisoned data.")
+    assert list(standing.expiring(later)) == [staging]
+
+
+@pytest.mark.parametrize("digest", ["", "ab", "sha256:" + "ab" * 32, "AB" * 32])
+def test_what_is_no_registered_digest_is_unregistered(scene: Scene, digest: str) -> None:
+    answer = standing.of_digest(digest, "production")
+    assert (answer.allow, answer.state, answer.version) == (False, "unregistered", None)
+
+
+def test_a_version_without_identity_serves_nowhere(scene: Scene) -> None:
+    empty = scene.walk.register("bundle", "1.0.0", None, kind="bundle")
+    assert empty.identity_digest == ""
+    assert not standing.of_digest("", "production").allow
