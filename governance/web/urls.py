@@ -7,7 +7,7 @@ from django.urls import path
 from governance.web import decisions, moves, policies, queues, submissions, waivers
 
 app_name = "governance"
-VERSION = "versions/<slug:slug>/<str:number>"
+VERSION = "versions/<str:slug>/<str:number>"
 urlpatterns = [
     path("", queues.home, name="home"),
     path("queue/", queues.queue, name="queue"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -184,34 +184,32 @@ def tell_router(walk: Walk) -> str:
 
 
 def tell_serving(walk: Walk) -> str:
-    """Let two consumers in, and report a day of serving windows with one digest that nobody registered."""
+    """Let two consumers in, and report what has served since the signature, with one digest that nobody registered."""
     served = Version.objects.get(asset__slug="fraud-scorer", number="2.0.0")
-    older = Version.objects.get(asset__slug="fraud-scorer", number="1.1.0")
     otto = walk.cast.otto
     otto.token_scopes = frozenset({"gate", "serving", "promote", "read"})  # type: ignore[attr-defined]
     for consumer in ("billing", "card-desk"):
         promotions.ask_gate(f"sha256:{served.identity_digest}", "production", consumer, actor=otto)
-    day = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-    windows = []
-    for hour in range(24):
-        version = older if hour < 9 else served
-        windows += [
-            window(day + timedelta(hours=hour), customer, version.identity_digest, 900 + 37 * hour)
-            for customer in ("acme-bank", "northwind", "globex")
-        ]
-    windows.append(window(day + timedelta(hours=3), "initech", "f0" * 32, 12))
-    serving.report(actor=otto, source="gateway-eu-1", batch_id=f"{day:%Y-%m-%d}", windows=windows)
-    return "serving: a day of windows for four customers"
+    start = served.promotions.filter(environment="production").latest("promoted_at").promoted_at
+    length = (timezone.now() - start) / 4
+    windows = [
+        window(start + part * length, length, customer, served.identity_digest, 900 + 37 * part)
+        for part in range(4)
+        for customer in ("acme-bank", "northwind", "globex")
+    ]
+    windows.append(window(start, length, "initech", "f0" * 32, 12))
+    serving.report(actor=otto, source="gateway-eu-1", batch_id=f"{start:%Y-%m-%dT%H:%M}", windows=windows)
+    return "serving: windows for four customers since the promotion"
 
 
-def window(start: Any, customer: str, digest: str, requests: int) -> dict[str, Any]:
-    """Return one serving window of an hour."""
+def window(start: datetime, length: timedelta, customer: str, digest: str, requests: int) -> dict[str, Any]:
+    """Return one serving window."""
     return {
         "deployment": "fraud-eu",
         "customer": customer,
         "digest": digest,
         "environment": "production",
         "start": start.isoformat(),
-        "end": (start + timedelta(hours=1)).isoformat(),
+        "end": (start + length).isoformat(),
         "requests": requests,
     }

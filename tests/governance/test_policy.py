@@ -214,7 +214,7 @@ def test_a_policy_governs_the_kinds_it_names_and_the_newest_of_all_wins(scene: S
     assert policy.governing(prompt) == policy.governing(version) == third
 
 
-def test_without_a_policy_nothing_is_governed_and_that_is_a_no(db: None) -> None:
-    with pytest.raises(Refused) as refusal:
-        policy.governing(Version(asset=Asset(slug="x", kind="bundle")))
+def test_a_kind_that_no_policy_names_is_not_free_but_refused(scene: Scene) -> None:
+    with pytest.raises(Refused, match=r"No published policy applies to robots\.") as refusal:
+        policy.governing(Version(asset=Asset(slug="x", kind="robot")))
     assert refusal.value.code == "no_policy"
