@@ -28,7 +28,6 @@ from simple_history.admin import SimpleHistoryAdmin
 from portal.errors import Invalid, Refused
 from portal.http import show_errors
 
-
 ORDER = ("registry", "governance", "audit")
 
 

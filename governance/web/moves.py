@@ -96,9 +96,8 @@ def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpRespons
         except (Refused, Invalid) as error:
             show_errors(form, error)
     title, final = f"{step.title} {version.label}", step.target == State.RETIRED
-    context = {"version": version, "form": form, "move": step, "title": title, "is_final": final}
-    context["crumbs"] = panels.crumbs(version)
-    return render(request, "governance/move.html", context, status=status_of(form))
+    shown = {"version": version, "form": form, "move": step, "title": title, "is_final": final}
+    return render(request, "governance/move.html", shown | {"crumbs": panels.crumbs(version)}, status=status_of(form))
 
 
 def move_form(request: HttpRequest, version: Version, move: str) -> ReasonForm:

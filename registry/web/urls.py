@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry.web import assets, downloads, pages, register
+from registry.web import assets, downloads, pages, register, shares
 
 app_name = "registry"
 urlpatterns = [
     path("catalogue/", pages.catalogue, name="catalogue"),
     path("assets/<str:slug>/", pages.asset, name="asset"),
     path("assets/<str:slug>/edit/", assets.change, name="asset-edit"),
+    path("assets/<str:slug>/sharing/", shares.shares, name="sharing"),
     path("register/", register.start, name="register"),
     path("register/asset/", assets.register, name="asset-register"),
     path("versions/<str:slug>/<str:number>/", pages.version, name="version"),

@@ -45,20 +45,20 @@ def views(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
             yield f"{view.__module__}.{getattr(view, '__name__', '')}"
 
 
-def own_lines(function: FunctionNode) -> int:
-    """Return how many lines a function has below its signature and docstring."""
-    body = function.body[1:] if ast.get_docstring(function) else function.body
-    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+def statements(function: FunctionNode) -> int:
+    """Return how many statements a function has below its docstring; the formatter breaks one over many lines."""
+    inner = sum(isinstance(node, ast.stmt | ast.ExceptHandler) for node in ast.walk(function)) - 1
+    return inner - bool(ast.get_docstring(function))
 
 
 def test_no_view_is_too_long() -> None:
     addressed = set(views(get_resolver().url_patterns))
     found = {
-        f"{module.name}.{function.name}": own_lines(function)
+        f"{module.name}.{function.name}": statements(function)
         for module in modules()
         if ".web" in module.name
         for function in module.functions()
-        if f"{module.name}.{function.name}" in addressed and own_lines(function) > LONGEST_VIEW
+        if f"{module.name}.{function.name}" in addressed and statements(function) > LONGEST_VIEW
     }
     assert found == {}
 

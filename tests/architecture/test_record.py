@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -21,7 +22,6 @@ from audit.verifier import LEDGER_TABLES, verify
 from governance import decisions, keys, lifecycle, promotions, reviews, waivers
 from governance.models import Decision, TrustedKey
 from portal.demo import documents
-from portal.demo.seed import window
 from portal.errors import Refused
 from registry import drafts, intake, people, sharing, tokens
 from registry.models import AccessToken, Version
@@ -141,13 +141,19 @@ def administer(walk: Walk) -> None:
     keys.revoke(TrustedKey.objects.get(), actor=alma, reason="The builder is retired.")
 
 
+def window(start: datetime, digest: str, count: int) -> dict[str, Any]:
+    """Return an hour in which a customer was served."""
+    hour = {"start": start.isoformat(), "end": (start + timedelta(hours=1)).isoformat(), "requests": count}
+    return {"deployment": "fraud-eu", "customer": "acme-bank", "digest": digest, "environment": "production", **hour}
+
+
 def report(walk: Walk, digest: str) -> None:
     """Report serving windows, contradict them, and export what happened."""
     start = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
     told = {"actor": walk.cast.otto, "source": "gateway", "batch_id": "1"}
-    serving.report(**told, windows=[window(start, "acme-bank", digest, 10)])
+    serving.report(**told, windows=[window(start, digest, 10)])
     with pytest.raises(Refused, match="the first report stands"):
-        serving.report(**told, windows=[window(start, "acme-bank", digest, 11)])
+        serving.report(**told, windows=[window(start, digest, 11)])
     version = Version.objects.get(asset__slug="fraud-scorer", number="1.0.0")
     builder.build_now(requests.request_bundle(version, actor=walk.cast.iris))
 

@@ -52,7 +52,9 @@ def test_what_an_advisory_says_about_a_component_becomes_a_finding(
     scene: Scene, version: Version, tmp_path: Path
 ) -> None:
     assert rematch(version) == []
-    advise(scene, tmp_path, osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0", aliases=["CVE-2026-10001"], severity="HIGH"))
+    advise(
+        scene, tmp_path, osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0", aliases=["CVE-2026-10001"], severity="HIGH")
+    )
     [found] = rematch(version)
     assert (found.vulnerability, found.purl) == ("CVE-2026-10001", "pkg:pypi/numpy@2.2.6")
     assert (found.severity, found.fixed_in, found.certain, found.triage) == ("high", ["2.3.0"], True, "open")

@@ -146,16 +146,14 @@ def test_three_rows_cost_as_many_questions_as_one(scene: Scene, name: str) -> No
     assert counts[0] == counts[1] <= 12
 
 
-def test_waivers_wait_for_those_who_may_answer_them(scene: Scene) -> None:
+def test_what_stops_a_version_is_its_newest_answers_only(scene: Scene) -> None:
     walk, version = scene
-    waiver = ask(version, walk)
-    assert queries.waiting_waivers(fresh("rhea")) == queries.waiting_waivers(fresh("sol")) == [waiver]
-    for name in ("ada", "petra", "alma", "mallory"):
-        assert queries.waiting_waivers(fresh(name)) == []
-    with time_machine.travel(waiver.expires_at, tick=False):
-        assert queries.waiting_waivers(fresh("rhea")) == []
-    waivers.refuse(waiver, actor=walk.cast.rhea, note="Fix the set first.")
-    assert queries.waiting_waivers(fresh("sol")) == []
+    bare = walk.candidate("tagger", "1.0.0", artifacts.scorer(2), without=("sbom", "evaluation"))
+    stopped = queries.failing([version, bare])
+    assert {pk: sorted(slugs) for pk, slugs in stopped.items()} == {bare.pk: ["evaluations", "sbom", "vulnerabilities"]}
+    walk.attach_all(bare, without=("provenance", "evaluation", "model-card"))
+    walk.work()
+    assert queries.failing([bare])[bare.pk] == ["evaluations"]
 
 
 def test_drafts_are_shown_to_their_team(scene: Scene) -> None:

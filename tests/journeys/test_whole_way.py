@@ -49,18 +49,7 @@ def signed_in(username: str) -> Client:
 @pytest.mark.django_db(transaction=True)
 def test_the_whole_way_through_the_api(walk: Walk, tmp_path: Path) -> None:
     ci, deployer = token(walk.cast.ci_token), token(walk.cast.deploy_token)
-    request = walk.registration(NAME, NUMBER, artifacts.scorer(1))
-    sha256 = request["version"]["artifact"]["sha256"]
-    request["evidence"] = walk.documents_for(NAME, NUMBER, sha256)
-
-    answer = post(ci, "/registrations", request)
-    assert answer.status_code == 201, answer.content
-    assert post(ci, "/registrations", request).status_code == 200
-
-    assert post(ci, f"/versions/{NAME}/{NUMBER}/nominate", {}).status_code in {200, 202}
-    walk.work()
-    shown = ci.get(f"/api/v1/versions/{NAME}/{NUMBER}").json()
-    assert shown["state"] == "candidate", shown
+    sha256 = register(walk, ci)
 
     asked = post(ci, f"/versions/{NAME}/{NUMBER}/submissions", {"environment": "production", "note": "From CI."})
     assert asked.status_code == 201, asked.content
@@ -69,17 +58,8 @@ def test_the_whole_way_through_the_api(walk: Walk, tmp_path: Path) -> None:
     before = deployer.get(gate).json()
     assert (before["allow"], before["reasons"][0]["rule"]) == (False, "no_decision")
 
-    submission = Version.objects.get(number=NUMBER).submissions.get()
     for username, role in (("petra", "platform"), ("dana", "product"), ("rhea", "security")):
-        person = signed_in(username)
-        page = person.get(submission.get_absolute_url()).content.decode()
-        seen = re.search(r'name="dossier_digest" value="([0-9a-f]{64})"', page)
-        assert seen, page
-        given = person.post(
-            f"{submission.get_absolute_url()}review/",
-            {"verdict": "approve", "role": role, "dossier_digest": seen[1], "note": ""},
-        )
-        assert given.status_code == 302, given.content.decode()[:2000]
+        approve(signed_in(username), role)
     walk.work()
 
     after = deployer.get(gate).json()
@@ -87,6 +67,43 @@ def test_the_whole_way_through_the_api(walk: Walk, tmp_path: Path) -> None:
     promoted = post(deployer, f"/versions/{NAME}/{NUMBER}/promotions", {"environment": "production", "reason": "Go."})
     assert promoted.status_code in {200, 201}, promoted.content
 
+    serve(deployer, sha256)
+    walk.work()
+    sealer.seal_due()
+    assert verifier.verify().is_sound
+    prove_offline(signed_in("iris"), tmp_path)
+
+
+def register(walk: Walk, ci: Client) -> str:
+    """Register and nominate the version with all its evidence in one request; return the artifact's sha256."""
+    request = walk.registration(NAME, NUMBER, artifacts.scorer(1))
+    sha256: str = request["version"]["artifact"]["sha256"]
+    request["evidence"] = walk.documents_for(NAME, NUMBER, sha256)
+    answer = post(ci, "/registrations", request)
+    assert answer.status_code == 201, answer.content
+    assert post(ci, "/registrations", request).status_code == 200
+    assert post(ci, f"/versions/{NAME}/{NUMBER}/nominate", {}).status_code in {200, 202}
+    walk.work()
+    shown = ci.get(f"/api/v1/versions/{NAME}/{NUMBER}").json()
+    assert shown["state"] == "candidate", shown
+    return sha256
+
+
+def approve(person: Client, role: str) -> None:
+    """Open the review page and approve the dossier that it shows."""
+    submission = Version.objects.get(number=NUMBER).submissions.get()
+    page = person.get(submission.get_absolute_url()).content.decode()
+    seen = re.search(r'name="dossier_digest" value="([0-9a-f]{64})"', page)
+    assert seen, page
+    given = person.post(
+        f"{submission.get_absolute_url()}review/",
+        {"verdict": "approve", "role": role, "dossier_digest": seen[1], "note": ""},
+    )
+    assert given.status_code == 302, given.content.decode()[:2000]
+
+
+def serve(deployer: Client, sha256: str) -> None:
+    """Report an hour of serving, and find in it who served the customer."""
     start = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     window = {
         "deployment": "fraud-eu",
@@ -101,17 +118,12 @@ def test_the_whole_way_through_the_api(walk: Walk, tmp_path: Path) -> None:
         "/api/v1/serving/batches?source=gateway&batch_id=1",
         gzip.compress((json.dumps(window) + "\n").encode()),
         content_type="application/x-ndjson",
-        headers={"content-encoding": "gzip", "authorization": f"Bearer {walk.cast.deploy_token}"},
+        headers={"content-encoding": "gzip"},
     )
     assert reported.status_code in {200, 201}, reported.content
     at = (start + timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
     who = deployer.get("/api/v1/serving/who", {"customer": "acme-bank", "at": at}).json()
     assert f"{NAME}@{NUMBER}" in json.dumps(who)
-
-    walk.work()
-    sealer.seal_due()
-    assert verifier.verify().is_sound
-    prove_offline(signed_in("iris"), tmp_path)
 
 
 def prove_offline(auditor: Client, folder: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
+from playwright.sync_api import Page
+from pytest_django.live_server_helper import LiveServer
 
 from registry.models import User
 from tests.factories import PASSWORD
@@ -27,6 +29,14 @@ def sign_in(person: User) -> Client:
     answer = client.post("/account/login/", {"login": person.username, "password": PASSWORD})
     assert answer.status_code == 302, read(answer)
     return client
+
+
+def enter(page: Page, live_server: LiveServer, person: User) -> None:
+    """Put a person's session into a real browser, without a fresh proof of identity."""
+    name = settings.SESSION_COOKIE_NAME
+    value = visit(person).cookies[name].value
+    page.context.clear_cookies()
+    page.context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
 
 
 def read(answer: HttpResponse | Any) -> str:
