@@ -68,7 +68,7 @@ def since(before: Version | None, submission: Submission) -> dict[str, Any]:
         "still": [row for row in measured if row["metric"] in steady],
         "fields": rows,
         "prompt": found.prompt if found.prompt and found.prompt[0] != found.prompt[1] else None,
-        "packages": parts if parts.updated or parts.added or parts.removed else None,
+        "packages": parts if sbom(parts) else None,
         "vulnerabilities": vulnerabilities(before, submission.version),
         "summary": summary(rows, found, parts, moved),
     }
@@ -76,28 +76,28 @@ def since(before: Version | None, submission: Submission) -> dict[str, Any]:
 
 def summary(
     rows: list[dict[str, Any]], found: comparison.Comparison, parts: Packages, moved: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, str]]:
     """Return how much differs, in a few words each."""
-    counted = [
-        ("prompt", int(found.prompt is not None and found.prompt[0] != found.prompt[1]), "prompt text"),
-        ("chart", len(moved), "metric" if len(moved) == 1 else "metrics"),
-        ("evidence", len(rows), "field" if len(rows) == 1 else "fields"),
-        ("bundle", len(parts.updated) + len(parts.added) + len(parts.removed), "SBOM"),
+    prompt = "prompt text" if found.prompt and found.prompt[0] != found.prompt[1] else ""
+    chips = [
+        {"icon": "prompt", "words": prompt},
+        {"icon": "chart", "words": counted(len(moved), "metric")},
+        {"icon": "evidence", "words": counted(len(rows), "field")},
+        {"icon": "bundle", "words": sbom(parts)},
     ]
-    return [
-        {
-            "icon": icon,
-            "words": words if words == "prompt text" else f"{count} {words}" if words != "SBOM" else sbom(parts),
-        }
-        for icon, count, words in counted
-        if count
-    ]
+    return [chip for chip in chips if chip["words"]]
+
+
+def counted(count: int, word: str) -> str:
+    """Return a count with its noun, nothing for none."""
+    return "" if not count else f"1 {word}" if count == 1 else f"{count} {word}s"
 
 
 def sbom(parts: Packages) -> str:
     """Return the size of an SBOM's change in words."""
-    counted = {"updated": parts.updated, "added": parts.added, "removed": parts.removed}
-    return "packages: " + ", ".join(f"{len(rows)} {word}" for word, rows in counted.items() if rows)
+    sizes = {"updated": len(parts.updated), "added": len(parts.added), "removed": len(parts.removed)}
+    said = ", ".join(f"{size} {word}" for word, size in sizes.items() if size)
+    return f"packages: {said}" if said else ""
 
 
 def metrics(submission: Submission, old: dict[str, Decimal | None]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from governance import promotions, queries, reviews, standing
 from governance.checks.verdicts import RuleVerdict, red
-from governance.models import Policy, Submission
+from governance.models import Policy, Review, Submission
 from governance.permissions import sits_for
 from governance.web import changes, sheets
 from governance.web.timeline import VERBS
@@ -236,16 +236,18 @@ def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
     given = list(submission.reviews.select_related("reviewer").order_by("pk"))
     if given and not submission.is_open:
         digest = given[-1].dossier_digest
-    rows = []
-    for role in reviews.required_roles(submission):
-        mine = [review for review in given if review.role == role]
-        current = [review for review in mine if review.dossier_digest == digest]
-        last = (current or mine or [None])[-1]
-        verdict = "waiting" if last is None else last.verdict if current else "voided"
-        rows.append({"role": role, "verdict": verdict})
-        if last is not None:
-            rows[-1] |= {"by": str(last.reviewer), "at": last.given_at}
-    return rows
+    wanted = reviews.required_roles(submission)
+    return [answer_of(role, [review for review in given if review.role == role], digest) for role in wanted]
+
+
+def answer_of(role: str, given: list[Review], digest: str) -> dict[str, Any]:
+    """Return what one role has answered: on this dossier, on an older one, or not yet."""
+    if not given:
+        return {"role": role, "verdict": "waiting"}
+    current = [review for review in given if review.dossier_digest == digest]
+    last = (current or given)[-1]
+    verdict = last.verdict if current else "voided"
+    return {"role": role, "verdict": verdict, "by": str(last.reviewer), "at": last.given_at}
 
 
 def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:

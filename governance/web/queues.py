@@ -22,7 +22,7 @@ def rows_of(user: User) -> list[queries.QueueRow]:
     """Return a person's queue, read once for a page and its navigation."""
     if not hasattr(user, "_queue"):
         user._queue = queries.queue(user)  # type: ignore[attr-defined]
-    return user._queue  # type: ignore[attr-defined,no-any-return]
+    return user._queue  # type: ignore[attr-defined]
 
 
 def count_my_turn(user: User) -> int:

@@ -42,7 +42,7 @@ class LinesField(forms.CharField):
         return [line.strip() for line in super().clean(value).splitlines() if line.strip()][:50]
 
 
-class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
+class DraftForm(forms.ModelForm):
     """One section of a draft. A draft may be saved with gaps, so nothing is required here."""
 
     authors = LinesField(
@@ -55,7 +55,7 @@ class DraftForm(forms.ModelForm):  # type: ignore[type-arg]
         widgets = {name: forms.Textarea(attrs={"rows": 4}) for name in LONG}
 
     def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
-        super().__init__(*args, prefix=section, **kwargs)
+        super().__init__(*args, **{**kwargs, "prefix": section})
         for name in list(self.fields):
             if name not in SECTIONS[section][1]:
                 del self.fields[name]

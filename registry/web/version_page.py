@@ -136,14 +136,12 @@ def answers(version: Version, user: User) -> dict[str, Any]:
     now = timezone.now()
     asked = {"baseline": rules.content["baseline"]["rules"]}
     asked |= {name: rules.environment(name)["rules"] for name in rules.environments}
-    groups = [
-        {
-            "label": "Baseline, to become a candidate" if name == "baseline" else f"For {name}",
-            "environment": name,
-            "checks": sorted(verdicts.judge(version, slugs, rules, name, at=now), key=lambda each: each.is_green),
-        }
-        for name, slugs in asked.items()
-    ]
+    groups = []
+    for name, slugs in asked.items():
+        found = verdicts.judge(version, slugs, rules, name, at=now)
+        label = "Baseline, to become a candidate" if name == "baseline" else f"For {name}"
+        rows = [*verdicts.red(found), *(each for each in found if each.is_green)]
+        groups.append({"label": label, "environment": name, "checks": rows})
     return {
         "policy": rules,
         "groups": groups,

@@ -59,7 +59,7 @@ def decided(shared: Walk) -> Decision:
 
 @contextmanager
 def nobody_finishes() -> Iterator[None]:
-    """Hold the door to the ledger. An entry is a verb's last statement: whoever waits there has written all the rest."""
+    """Hold the door to the ledger. Entries are a verb's last statement: who waits there has written all the rest."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE audit_entry IN EXCLUSIVE MODE")
         yield
@@ -120,7 +120,7 @@ def test_a_worker_killed_at_its_last_statement_has_answered_nothing_and_answers_
     until(lambda: CheckRequest.objects.count() == 1, worker)
     a_quarter_of_an_hour_later()
     tasks.run_checks.delay()
-    until(lambda: Transition.objects.exists(), worker)
+    until(Transition.objects.exists, worker)
     assert not CheckRequest.objects.exists()
     expect_all_answered_once(nominated)
 
@@ -132,7 +132,7 @@ def test_workers_killed_twice_at_any_moment_still_answer_everything_once(nominat
         kill_pool(worker)
         a_quarter_of_an_hour_later()
     tasks.run_checks.delay()
-    until(lambda: Transition.objects.exists(), worker)
+    until(Transition.objects.exists, worker)
     expect_all_answered_once(nominated)
 
 

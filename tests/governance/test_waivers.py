@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -157,14 +158,15 @@ def test_only_the_roles_of_the_policy_answer_and_only_people(scene: Scene) -> No
     walk, version = scene
     waiver = ask(version, walk.cast.ada)
     before = count_rows()
+    acts: list[Callable[[User], Waiver]] = [
+        lambda actor: waivers.grant(waiver, actor=actor),
+        lambda actor: waivers.refuse(waiver, actor=actor, note="No, no."),
+        lambda actor: waivers.revoke(waiver, actor=actor, reason="No, no."),
+    ]
     for actor in (walk.cast.petra, walk.cast.alma, walk.cast.iris, walk.cast.ben, walk.cast.mallory, walk.cast.cee_i):
-        for act in (
-            lambda actor=actor: waivers.grant(waiver, actor=actor),
-            lambda actor=actor: waivers.refuse(waiver, actor=actor, note="No, no."),
-            lambda actor=actor: waivers.revoke(waiver, actor=actor, reason="No, no."),
-        ):
+        for act in acts:
             with pytest.raises(PermissionDenied):
-                act()
+                act(actor)
     assert count_rows() == before
 
 
