@@ -82,11 +82,6 @@ def facets(rows: QuerySet[Version], text: str, chosen: Chosen) -> list[Facet]:
     return found
 
 
-def counts(rows: QuerySet[Version], by: str) -> dict[str, int]:
-    """Return how many versions have each value of a field, for the posture bars."""
-    return dict(rows.order_by().values_list(by).annotate(number=Count("pk")))
-
-
 def versions_of(asset: Asset) -> QuerySet[Version]:
     """Return an asset's versions, newest first."""
     return asset.versions.select_related("asset__team", "registered_by").order_by("-registered_at", "-pk")

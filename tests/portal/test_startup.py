@@ -13,8 +13,10 @@ from django.db import connection
 from pytest_django import Settings
 
 from audit import seal
-from portal import startup
-from tests.factories import Cast
+from audit.models import Entry
+from governance import submissions
+from portal import health, startup
+from tests.factories import Cast, Walk, artifacts
 
 
 def ids(messages: list[CheckMessage]) -> list[str | None]:
@@ -96,6 +98,19 @@ def test_a_portal_without_a_policy_is_warned() -> None:
 
 def test_a_portal_with_a_policy_is_not(cast: Cast) -> None:
     assert startup.check_record(None, databases=["default"]) == []
+
+
+def test_what_waits_for_a_worker_is_counted_for_the_health_page(walk: Walk) -> None:
+    version = walk.attach_all(walk.register("fraud-scorer", "1.0.0", artifacts.scorer(1)))
+    submissions.nominate(version, actor=walk.cast.cee_i)
+    assert health._count_due() == {
+        "checks to answer": 8,
+        "decisions to sign": 0,
+        "entries to seal": Entry.objects.count(),
+        "exports to build": 0,
+    }
+    walk.work()
+    assert set(health._count_due().values()) == {0}
 
 
 def test_a_trigger_that_was_switched_off_is_an_error(cast: Cast) -> None:
