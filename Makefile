@@ -76,7 +76,7 @@ types: $(VENV)/dev.txt
 
 floors: $(VENV)/dev.txt
 	@echo "floors"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 templates: $(VENV)/dev.txt
 	@echo "templates"
