@@ -20,6 +20,8 @@ from portal.errors import Fault, Invalid, Reason, Refused, show
 from registry.models import Evidence, User, Version
 
 FRESH = timedelta(minutes=5)
+# The events under which a version's row is written by somebody who had a hand in its content.
+WRITING = (Event.VERSION_REGISTERED, Event.VERSION_EDITED, Event.VERSION_NOMINATED)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ def involvement(submission: Submission, person: User, documents: Iterable[Eviden
 
 
 def hand_in(version: Version, person: User, documents: Iterable[Evidence] | None = None) -> list[str]:
-    """Return each way in which a person had a hand in a version or its evidence, CI runs included."""
+    """Return each way in which a person had a hand in a version or its evidence, CI runs included.
+
+    Lists that hand their `documents` in, to stay flat in queries, leave out who edited the draft; a verdict never does.
+    """
     rows = list(version.evidence.all() if documents is None else documents)
     found = []
     if version.registered_by_id == person.pk:
@@ -157,6 +162,8 @@ def hand_in(version: Version, person: User, documents: Iterable[Evidence] | None
         row.attached_by_id == person.pk or person.is_known_as(row.author) for row in rows if row.kind == "evaluation"
     ):
         found.append(f"{person} is responsible for an evaluation of it.")
+    if documents is None and version.history.filter(history_user=person, history_change_reason__in=WRITING).exists():
+        found.append(f"{person} wrote or nominated its draft.")
     return found
 
 

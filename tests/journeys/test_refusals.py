@@ -14,7 +14,7 @@ from audit.models import Entry
 from governance import decisions, lifecycle, promotions, reviews, standing, submissions, waivers
 from governance.models import Decision, Promotion, Review
 from portal.errors import Refused
-from registry import evidence, intake, people
+from registry import drafts, evidence, intake, people
 from registry.models import Version
 from registry.registration import Registration
 from tests.factories import Walk, artifacts, documents, import_advisories, osv
@@ -52,6 +52,18 @@ def test_the_author_of_an_evaluation_cannot_approve(walk: Walk) -> None:
     submission = walk.submit(version, "staging")
     with pytest.raises(Refused, match="Petra Platform is responsible for an evaluation"):
         reviews.approve(submission, actor=walk.cast.petra, role="platform")
+
+
+def test_whoever_edited_the_draft_cannot_approve_it(walk: Walk) -> None:
+    people.give_seat(walk.cast.ben, "platform", actor=walk.cast.alma)
+    version = walk.register("fraud-scorer", "1.0.0", artifacts.scorer(1))
+    drafts.edit(version, actor=walk.cast.ben, release_notes="Ben wrote these notes.")
+    walk.attach_all(version)
+    submissions.nominate(version, actor=walk.cast.cee_i)
+    walk.work()
+    submission = walk.submit(version, "staging")
+    with pytest.raises(Refused, match="Ben Backup wrote or nominated its draft"):
+        reviews.approve(submission, actor=walk.cast.ben, role="platform")
 
 
 def test_an_administrator_is_no_approver(walk: Walk) -> None:

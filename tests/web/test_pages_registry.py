@@ -178,7 +178,6 @@ def test_documents_are_handed_out_as_files_only(walk: Walk, candidate: Version) 
     assert answer["Content-Disposition"].startswith("attachment")
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert b"fraud-scorer" in b"".join(answer.streaming_content)
-    answer.close()
     assert visit(walk.cast.ada).get(page("composition", candidate)).status_code == 404
     schema = visit(walk.cast.ada).get(reverse("registry:evaluation-schema"))
     assert json.loads(schema.content)["$schema"]
