@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import promotions, queries, reviews, standing
+from governance import lifecycle, promotions, queries, reviews, standing
 from governance.checks.verdicts import RuleVerdict, red
-from governance.models import Policy, Review, Submission
+from governance.models import Decision, Policy, Review, Submission
 from governance.permissions import sits_for
 from governance.web import changes, sheets
 from governance.web.timeline import VERBS
@@ -200,18 +200,34 @@ def tiles(mine: list[queries.QueueRow], found: dict[str, Any], tolerated: list[A
     ]
 
 
-def posture(versions: QuerySet[Version]) -> dict[str, Any]:
-    """Return the bars of versions by state and by risk, counted in one query."""
+def posture(versions: QuerySet[Version], decisions: QuerySet[Decision]) -> dict[str, Any]:
+    """Return the bars of versions by state, by risk, and by where a decision in force lets them serve."""
     counted = versions.order_by().values_list("state", "risk").annotate(number=Count("pk"))
     states, risks = Counter[str](), Counter[str]()
     for state, risk, number in counted:
         states[state] += number
         risks[risk] += 0 if state == State.RETIRED else number
     return {
+        "standings": standing_bar(decisions, sum(states.values()) - states[State.RETIRED]),
         "states": posture_bar("state", states, State.choices, STATE_TONES),
         "risks": posture_bar("risk", risks, [*Risk.choices, ("", "Not rated")], RISK_TONES),
         "total": sum(states.values()),
     }
+
+
+def standing_bar(decisions: QuerySet[Decision], total: int) -> StackedBar:
+    """Return the bar of versions by where they may serve, of `total` that are not retired."""
+    in_production = Q(environment=lifecycle.PRODUCTION)
+    found = decisions.order_by().aggregate(
+        production=Count("version", distinct=True, filter=in_production), somewhere=Count("version", distinct=True)
+    )
+    production, somewhere = found["production"], found["somewhere"]
+    parts = [
+        Part("In production", production, "ok"),
+        Part("Elsewhere only", somewhere - production, "info"),
+        Part("Nowhere", max(0, total - somewhere), "neutral"),
+    ]
+    return stacked_bar([part for part in parts if part.count])
 
 
 def posture_bar(

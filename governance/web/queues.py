@@ -14,7 +14,7 @@ from governance.permissions import READERS, seats_of, visible
 from governance.web import panels, waivers
 from registry.models import User, Version
 
-SOON = timedelta(days=30)
+SOON, FOREVER = timedelta(days=30), timedelta(days=36_500)
 MOST_ENDING, MOST_OTHERS = 10, 8
 
 
@@ -39,14 +39,15 @@ def home(request: HttpRequest) -> HttpResponse:
     rows = rows_of(user)
     turn = panels.turns(rows, teams=set(user.memberships.values_list("team_id", flat=True)))
     living = waivers.living(user)
-    ending = visible(user, standing.expiring(timezone.now() + SOON), asset="version__asset")[:MOST_ENDING]
+    now = timezone.now()
+    in_force = visible(user, standing.expiring(now + FOREVER), asset="version__asset")
     found = {
         "my_turn": [panels.queue_row(row) for row in turn],
         "in_review": [panels.queue_row(row) for row in rows if row not in turn][:MOST_OTHERS],
         "waivers_waiting": waivers.waiting(living, user),
         "drafts": panels.draft_rows(queries.my_drafts(user)),
-        "ending": list(ending),
-        **panels.posture(visible(user, Version.objects.all())),
+        "ending": list(in_force.filter(expires_at__lte=now + SOON)[:MOST_ENDING]),
+        **panels.posture(visible(user, Version.objects.all()), in_force),
     }
     tiles = panels.tiles(turn, found, waivers.in_force(living))
     return render(request, "governance/home.html", {**found, "tiles": tiles})

@@ -48,6 +48,9 @@ def test_the_home_page_puts_my_turn_first(walk: Walk, submission: Submission) ->
     order_of(words, "Your turn", "fraud-scorer@1.0.0", "Ends within 30 days", "Where everything stands")
     assert words.startswith("Your turn") or "Your turn" in words[:400]
     assert "waits for platform, product and security" in words
+    assert "Nowhere 1" in words
+    walk.approve(submission)
+    assert "In production 1" in read(visit(walk.cast.ada).get("/"))
 
 
 def test_what_is_answered_waits_for_others(walk: Walk, submission: Submission) -> None:

@@ -178,6 +178,9 @@ def test_documents_are_handed_out_as_files_only(walk: Walk, candidate: Version) 
     assert answer["Content-Disposition"].startswith("attachment")
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert b"fraud-scorer" in b"".join(answer.streaming_content)
+
+
+def test_a_version_without_parts_has_no_composition_manifest(walk: Walk, candidate: Version) -> None:
     assert visit(walk.cast.ada).get(page("composition", candidate)).status_code == 404
     schema = visit(walk.cast.ada).get(reverse("registry:evaluation-schema"))
     assert json.loads(schema.content)["$schema"]
