@@ -17,6 +17,7 @@ from portal.errors import Invalid, Refused
 from registry import evidence
 from registry.models import Evidence, Version
 from registry.readers.reading import Statement
+from registry.readers.slsa import repository_of
 
 SLSA = "https://slsa.dev/provenance/v1"
 SKEW = timedelta(minutes=5)
@@ -143,12 +144,11 @@ def differences(
 
 
 def repository(uri: str) -> str:
-    """Return a repository's address without scheme prefix, reference and `.git`, so that spellings compare."""
-    address = uri.removeprefix("git+").split("#", 1)[0]
-    scheme, _, rest = address.partition("://")
-    rest = (rest or scheme).split("@refs/", 1)[0].rstrip("/").removesuffix(".git")
-    host, slash, path = rest.rpartition("@")[2].partition("/")
-    return host.lower() + slash + path
+    """Return a repository's host and path, so that spellings compare; what stands before the host is no part of it."""
+    bare = repository_of(uri.split("#", 1)[0])
+    host, slash, path = bare.partition("://")[2].partition("/")
+    # Only the host part may drop a user name: an `@` in the path must never make another host of it.
+    return host.rpartition("@")[2].lower() + slash + path if host else bare
 
 
 def verified_subject(version: Version, *, at: datetime) -> TrustedKey | None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
 from governance import keys
+from governance.checks.provenance import repository
 from governance.models import TrustedKey
 from portal.demo import documents
 from portal.demo.walk import COMMIT
@@ -135,3 +136,30 @@ def test_a_broken_envelope_is_not_even_attached(ask: Ask, attach: Attach, bare: 
     with pytest.raises(Invalid):
         attach("provenance", body, bare)
     assert code_of(ask("provenance", bare)) == "no_attestation"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "https://git.example.com/ml/fraud-scorer",
+        "git+https://GIT.example.com/ml/fraud-scorer.git",
+        "git+https://git.example.com/ml/fraud-scorer@refs/heads/main",
+        "git+https://bot@git.example.com/ml/fraud-scorer.git@refs/tags/v1",
+        "https://git.example.com/ml/fraud-scorer/#readme",
+    ],
+)
+def test_spellings_of_one_repository_compare_equal(spelling: str) -> None:
+    assert repository(spelling) == "git.example.com/ml/fraud-scorer"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://evil.example/x@git.example.com/ml/fraud-scorer",
+        "https://git.example.com.evil.example/ml/fraud-scorer",
+        "https://git.example.com/ml/other",
+        "git.example.com",
+    ],
+)
+def test_another_repository_never_compares_equal(other: str) -> None:
+    assert repository(other) != "git.example.com/ml/fraud-scorer"
