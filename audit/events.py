@@ -65,10 +65,19 @@ class Event(StrEnum):
 
     FINDING_OPENED = "finding.opened", "A finding was opened: {subject}."
     FINDING_CLOSED = "finding.closed", "A finding was closed: {subject}."
+    FINDING_TRIAGED = "finding.triaged", "{actor} stated {status} about {subject}."
+    TRIAGE_ANSWERED = "finding.answered", "{actor} answered {answer} to a statement about {subject}."
+    VERSION_CHALLENGED = "version.challenged", "{subject} was challenged by {vulnerability}, to be answered by {due}."
+    CHALLENGE_ENDED = "challenge.ended", "The challenge of {subject} ended: {reason}"
+    GLOBAL_ALLOWED = "global.allowed", "{actor} allowed {subject}, until {expires}."
+    GLOBAL_REVOKED = "global.revoked", "{actor} no longer allows {subject}."
+    REPORT_SIGNED = "report.signed", "{actor} signed the report {subject} as {capacity}."
     ADVISORIES_IMPORTED = "advisories.imported", "{actor} imported {count} advisories from {subject}."
 
     KEY_TRUSTED = "key.trusted", "{actor} trusted the key {subject}."
     KEY_REVOKED = "key.revoked", "{actor} revoked trust in the key {subject}."
+    ROOT_TRUSTED = "root.trusted", "{actor} trusted the root {subject}."
+    ROOT_REVOKED = "root.revoked", "{actor} revoked trust in the root {subject}."
     TOKEN_ISSUED = "token.issued", "{actor} issued the token {prefix} to {subject}."
     TOKEN_REVOKED = "token.revoked", "{actor} revoked the token {subject}."
 

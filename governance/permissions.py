@@ -79,6 +79,11 @@ def sits_for(user: User, role: str, subject: Any) -> bool:
     return False
 
 
+def secures(user: User, subject: Any) -> bool:
+    """Return whether the actor sits in the role security for the asset."""
+    return sits_for(user, "security", subject)
+
+
 def may_view(user: User, subject: Any) -> bool:
     """Return whether the actor is an auditor or administrator, is on the asset's team, or reviews the asset."""
     return bool(READERS & roles_of(user)) or on_team(user, subject) or reviews(user, subject)
@@ -150,6 +155,10 @@ RULES: dict[str, Predicate] = {
     "submission.open": contributes,
     "submission.withdraw": contributes,
     "review.give": reviews,
+    "report.sign": all_of(is_person, any_of(on_team, reviews)),
+    "finding.triage": all_of(is_person, any_of(on_team, secures)),
+    "finding.answer": all_of(is_person, secures),
+    "global.allow": all_of(is_person, secures),
     "waiver.request": all_of(is_person, on_team),
     "waiver.decide": all_of(is_person, reviews),
     "decision.revoke": all_of(is_person, security),

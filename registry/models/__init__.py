@@ -4,7 +4,7 @@ from registry.models.people import AccessToken, Membership, Seat, Team, User
 from registry.models.assets import Asset, AssetGroupGrant, AssetUserGrant, Component, State, Version
 from registry.models.datasets import Dataset, DatasetUse
 from registry.models.evidence import Evidence
-from registry.models.evaluations import Evaluation
+from registry.models.evaluations import Evaluation, ReportSignature
 from registry.models.sbom import SbomComponent
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Evaluation",
     "Evidence",
     "Membership",
+    "ReportSignature",
     "SbomComponent",
     "Seat",
     "State",

@@ -1,4 +1,4 @@
-"""Evaluations: the metrics read from one evidence document, one row each."""
+"""Evaluations: the metrics read from one evidence document, one row each, and who answers for the document."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.db import models
 
 from audit.models import AppendOnly
 from registry.models.evidence import Evidence
+from registry.models.people import User
 
 
 class Category(models.TextChoices):
@@ -42,3 +43,20 @@ class Evaluation(AppendOnly):
     def name(self) -> str:
         """Return category/metric, the name that policies use."""
         return f"{self.category}/{self.metric}"
+
+
+class ReportSignature(AppendOnly):
+    """A person's dated word for one evaluation report. Whoever signs has a hand in it and cannot approve on it."""
+
+    evidence = models.ForeignKey(Evidence, on_delete=models.PROTECT, related_name="signatures")
+    capacity = models.CharField(max_length=200, help_text="In what capacity, such as head of model validation.")
+    statement = models.TextField(max_length=4000, help_text="What the person says about the report.")
+    signed_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["evidence", "signed_by"], name="report_signed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.signed_by} for {self.evidence.filename}"

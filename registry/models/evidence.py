@@ -17,6 +17,7 @@ class EvidenceKind(models.TextChoices):
     SBOM = "sbom", "SBOM"
     PROVENANCE = "provenance", "Provenance"
     EVALUATION = "evaluation", "Evaluation report"
+    VEX = "vex", "VEX statements"
     MODEL_CARD = "model-card", "Model card"
     LICENCE_TEXT = "licence-text", "Licence text"
     OTHER = "other", "Other"
