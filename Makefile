@@ -59,7 +59,7 @@ clock: $(INSTALLED_BASE) ## run the clock process; one is enough for all hosts
 # --- proving ---------------------------------------------------------------------------------------------------------
 
 test: $(VENV)/dev.txt ## run all tests on a real database and broker (ARGS="-k words")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/dev.txt ## lint, types, floors, templates, migrations, generated docs, and the whole demo
 	@$(WITH_SERVICES) $(MAKE) --no-print-directory lint types floors templates migrations docs

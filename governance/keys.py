@@ -10,6 +10,7 @@ from audit import log, seal
 from audit.events import Event
 from governance import lifecycle
 from governance.models import TrustedKey
+from governance.models.keys import Purpose
 from portal.errors import Fault, Invalid, Refused, show
 from registry.drafts import validated
 from registry.models import User
@@ -22,6 +23,7 @@ def trust(
     actor: User,
     owner: User,
     builders: list[str],
+    purposes: tuple[str, ...] = (Purpose.PROVENANCE,),
     valid_from: datetime,
     valid_until: datetime,
 ) -> TrustedKey:
@@ -35,6 +37,7 @@ def trust(
         name=name,
         public_pem=public.pem,
         fingerprint=public.fingerprint,
+        purposes=list(purposes),
         builders=builders,
         owner=owner,
         valid_from=valid_from,

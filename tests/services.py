@@ -34,9 +34,21 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     early_config.add_cleanup(stack.close)
     os.environ.update(environ)
+    os.environ["REDIS_URL"] = own_queue(os.environ["REDIS_URL"], os.environ.get("PYTEST_XDIST_WORKER", ""))
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     # Playwright's synchronous API keeps an event loop in this thread, where Django refuses queries. Tests only.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+
+def own_queue(url: str, process: str) -> str:
+    """Return the broker's address for one of several test processes (`gw0`, `gw1`, …).
+
+    They share the servers that the first process started. pytest-django gives each a database of its own; without a
+    numbered queue of its own, each would hear the others' bells.
+    """
+    if not process:
+        return url
+    return urlsplit(url)._replace(path=f"/{1 + int(process.removeprefix('gw')) % 15}").geturl()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
