@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from audit.models import AppendOnly
 from governance.models.submissions import Submission
+from governance.models.waivers import Waiver
 from registry.models import User, Version
 
 
@@ -75,3 +76,16 @@ class Signature(AppendOnly):
 
     def __str__(self) -> str:
         return f"signature by {self.keyid[:12]}"
+
+
+class Reliance(AppendOnly):
+    """One waiver that an approval rests on: when the waiver ends, the approval ends with it."""
+
+    decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="reliances")
+    waiver = models.ForeignKey(Waiver, on_delete=models.PROTECT, related_name="reliances")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["decision", "waiver"], name="reliance_once")]
+
+    def __str__(self) -> str:
+        return f"{self.decision} rests on {self.waiver}"

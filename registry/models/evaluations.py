@@ -20,14 +20,31 @@ class Category(models.TextChoices):
     COST = "cost", "Cost"
 
 
+class Direction(models.TextChoices):
+    """Which way is better."""
+
+    HIGHER = "higher", "higher is better"
+    LOWER = "lower", "lower is better"
+
+
 class Evaluation(AppendOnly):
-    """One measured value. `subject_digest` is the identity digest it was measured on, empty when nobody says."""
+    """One measured value. `subject_digest` is the identity digest it was measured on, empty when nobody says.
+
+    `slice` names the part of the data that a value is about; an overall value has none. Values that were measured on
+    different data sets or slices are different values and are never averaged.
+    """
 
     evidence = models.ForeignKey(Evidence, on_delete=models.PROTECT, related_name="evaluations")
     category = models.CharField(max_length=10, choices=Category)
     metric = models.CharField(max_length=120)
     value = models.DecimalField(max_digits=30, decimal_places=12)
     unit = models.CharField(max_length=40, blank=True)
+    direction = models.CharField(max_length=6, choices=Direction, default=Direction.HIGHER)
+    dataset = models.CharField(max_length=200, blank=True)
+    slice = models.CharField(max_length=200, blank=True)
+    stderr = models.DecimalField(max_digits=30, decimal_places=12, null=True)
+    ci_low = models.DecimalField(max_digits=30, decimal_places=12, null=True)
+    ci_high = models.DecimalField(max_digits=30, decimal_places=12, null=True)
     sample_size = models.BigIntegerField(null=True)
     measured_at = models.DateTimeField()
     subject_digest = models.CharField(max_length=64, blank=True)
