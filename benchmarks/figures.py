@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from audit import log, sealer, verifier
 from audit.events import Event
 from audit.models import Entry
 from benchmarks.measure import once, say, seconds
-from governance import advisories, scanning
-from portal.demo import artifacts
+from governance import advisories, findings, scanning
+from portal.demo import artifacts, documents
 from portal.demo.walk import Walk
+from registry import evidence
 from registry.models import User
 
 MEGABYTE = 1024 * 1024
@@ -99,29 +101,43 @@ def measure_gate(walk: Walk) -> float:
 
 def measure_matching(walk: Walk, folder: Path, count: int) -> float:
     """Match 10,000 components against a number of advisories; returns the seconds."""
-    path = folder / f"osv-{count}.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for number in range(count):
-            archive.writestr(f"GHSA-bench-{number}.json", json.dumps(record(number)))
+    path = write_archive(folder / f"osv-{count}.zip", (record(number, count) for number in range(count)))
     imported = once(lambda: advisories.import_zip(path, ecosystem="PyPI", actor=walk.cast.alma))
     say(f"advisories: import {count:,}", f"{count / imported:,.0f}/s")
-    components = [component(number) for number in range(10_000)]
+    again = once(lambda: advisories.import_zip(path, ecosystem="PyPI", actor=walk.cast.alma))
+    say(f"advisories: import the same {count:,} again", f"{count / again:,.0f}/s", "nothing is newer")
+    say("advisories: empty the queue of an unused import", f"{once(findings.rematch_due):.2f} s")
+    components = [component(number, count) for number in range(10_000)]
+    found = len(advisories.match(components))
     taken = seconds(lambda: advisories.match(components), runs=3)
-    say(f"match 10,000 components against {count:,}", f"{taken:.2f} s", "aim 2 s against 250,000")
+    say(f"match 10,000 components against {count:,}", f"{taken:.2f} s", f"aim 2 s against 250,000; {found:,} found")
     return taken
 
 
-def record(number: int) -> dict[str, object]:
-    """Return one OSV record."""
+def write_archive(path: Path, records: Iterable[dict[str, object]]) -> Path:
+    """Write an OSV archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for each in records:
+            archive.writestr(f"{each['id']}.json", json.dumps(each))
+    return path
+
+
+def record(number: int, count: int) -> dict[str, object]:
+    """Return one OSV record. Each package has four, of which three hold 1.5; every two are about one CVE."""
+    fixed = "2.0" if number % 2 else "1.2"
+    ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": fixed}]}]
+    versions = [f"{major}.{minor}" for major in range(2) for minor in range(10)]
     return {
-        "id": f"GHSA-bench-{number}",
+        "id": f"{'GHSA' if number % 2 else 'PYSEC'}-bench-{count}-{number}",
         "modified": "2026-11-01T00:00:00Z",
-        "summary": "bench",
-        "database_specific": {"severity": "HIGH"},
+        "summary": "Something is wrong with the way in which a header is read.",
+        "aliases": [f"CVE-2026-{count // 1000:03}{number // 2:06}"],
+        "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
         "affected": [
             {
-                "package": {"ecosystem": "PyPI", "name": f"package-{number}"},
-                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.0"}]}],
+                "package": {"ecosystem": "PyPI", "name": f"package-{count}-{number // 4}"},
+                "ranges": ranges,
+                "versions": versions if number % 4 == 0 else [],
             }
         ],
     }
@@ -131,13 +147,37 @@ class Piece:
     """A component as an SBOM names it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.version = name, "1.0"
-        self.purl, self.purl_type, self.purl_name = f"pkg:pypi/{name}@1.0", "pypi", name
+        self.name, self.version = name, "1.5"
+        self.purl, self.purl_type, self.purl_name = f"pkg:pypi/{name}@1.5", "pypi", name
 
 
-def component(number: int) -> Piece:
-    """Return one of 10,000 components, a tenth of which have an advisory."""
-    return Piece(f"package-{number}" if number % 10 == 0 else f"clean-{number}")
+def component(number: int, count: int) -> Piece:
+    """Return one of 10,000 components, a tenth of which have advisories."""
+    spread = count // 4 // 1_000 or 1
+    return Piece(f"package-{count}-{number // 10 * spread}" if number % 10 == 0 else f"clean-{number}")
+
+
+def measure_rematching(walk: Walk, folder: Path, count: int) -> float:
+    """Import one advisory where a hundredth of the versions use its package; returns the share that was matched."""
+    used = max(1, count // 100)
+    for number in range(count):
+        parts = {f"part-{each}": "1.0" for each in range(100)} | ({f"rare-{count}": "1.0"} if number < used else {})
+        version = walk.register(f"bench-{count}", f"1.0.{number}", artifacts.scorer(1))
+        body = documents.sbom("bench", version.number, version.artifact_sha256, parts)
+        evidence.attach(version, actor=walk.cast.cee_i, kind="sbom", filename="sbom.json", body=body)
+    findings.rematch_due()
+    one = {
+        **record(1, count),
+        "affected": [{"package": {"ecosystem": "PyPI", "name": f"rare-{count}"}, "versions": ["1.0"]}],
+    }
+    path = write_archive(folder / f"rare-{count}.zip", [one])
+    advisories.import_zip(path, ecosystem="PyPI", actor=walk.cast.alma)
+    matched: list[int] = []
+    taken = once(lambda: matched.append(findings.rematch_due()))
+    say(
+        f"re-match after an import, {count:,} versions", f"{matched[0]:,} in {taken:.2f} s", f"{used:,} use the package"
+    )
+    return matched[0] / count
 
 
 def run(*, full: bool) -> None:
@@ -152,5 +192,7 @@ def run(*, full: bool) -> None:
         measure_gate(walk)
         for count in (2_000, 20_000) if full else (500, 5_000):
             measure_ledger(count)
-        for count in (5_000, 50_000) if full else (1_000, 10_000):
+        for count in (100, 1_000) if full else (20, 200):
+            measure_rematching(walk, folder, count)
+        for count in (25_000, 250_000) if full else (1_000, 10_000):
             measure_matching(walk, folder, count)

@@ -14,6 +14,9 @@ from governance import keys
 from governance.models import (
     Advisory,
     AdvisoryImport,
+    AllowedGlobal,
+    Challenge,
+    ChallengeEnd,
     CheckRequest,
     CheckRun,
     ConsumerGrant,
@@ -21,20 +24,60 @@ from governance.models import (
     Finding,
     Policy,
     Promotion,
+    Reliance,
     Review,
     Signature,
     Submission,
     Transition,
+    TriageAnswer,
+    TriageStatement,
     TrustedKey,
+    TrustedRoot,
     Waiver,
 )
+from governance.models.keys import Purpose
 from portal.administration import Deed, HistoryAdmin, RowsInline, show, site
 from registry.models import User
 
 
-class KeyForm(forms.Form):
-    """Asks for a builder's public key, who answers for it, and for how long it counts."""
+class Lines(forms.CharField):
+    """Asks for texts, one a line, and gives them as a list."""
 
+    def __init__(self, help_text: str, *, required: bool = True, rows: int = 3) -> None:
+        widget = forms.Textarea(attrs={"rows": rows, "cols": 70})
+        super().__init__(max_length=100_000, required=required, widget=widget, help_text=help_text)
+
+    def clean(self, value: Any) -> Any:
+        """Return the lines that say something."""
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
+class Instant(forms.DateTimeField):
+    """Asks for a date and a time in UTC."""
+
+    def __init__(self) -> None:
+        super().__init__(widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="UTC")
+
+
+class ScopeForm(forms.Form):
+    """Asks for what a signer is trusted, who answers for it, and for how long it counts."""
+
+    purposes = forms.MultipleChoiceField(
+        choices=Purpose.choices, widget=forms.CheckboxSelectMultiple, help_text="What it may sign."
+    )
+    builders = Lines("The builder ids it may speak for, one a line; needed for build provenance.", required=False)
+    assets = Lines("The names of the assets it may speak about, one a line; none means all.", required=False)
+    owner = forms.ModelChoiceField(
+        User.objects.filter(kind="person", is_active=True), help_text="The person who answers for it."
+    )
+    valid_from = Instant()
+    valid_until = Instant()
+
+
+class KeyForm(ScopeForm):
+    """Asks for a public key and its scope."""
+
+    field_order = ("name", "public_pem")
     name = forms.CharField(max_length=120)
     public_pem = forms.CharField(
         label="Public key (PEM)",
@@ -42,17 +85,29 @@ class KeyForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 8, "cols": 70}),
         help_text="Ed25519, ECDSA on P-256 or P-384, or RSA of at least 3072 bits.",
     )
-    owner = forms.ModelChoiceField(User.objects.filter(kind="person", is_active=True))
-    builders = forms.CharField(
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 70}),
-        help_text="The builder ids that this key may speak for, one a line.",
-    )
-    valid_from = forms.DateTimeField(widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="UTC")
-    valid_until = forms.DateTimeField(widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="UTC")
 
-    def clean_builders(self) -> list[str]:
-        """Return the builder ids as a list."""
-        return [line.strip() for line in self.cleaned_data["builders"].splitlines() if line.strip()]
+
+class RootForm(ScopeForm):
+    """Asks for the trust root of a Sigstore instance, the identities that count under it, and their scope."""
+
+    field_order = ("name", "text", "identities")
+    name = forms.CharField(max_length=120)
+    text = forms.CharField(
+        label="Trust root (trusted_root.json)",
+        max_length=256 * 1024,
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 70}),
+        help_text="The file of your own or the public Sigstore instance, as you verified it. It is never fetched.",
+    )
+    identities = Lines(
+        "Who may sign, one a line: the issuer, a space, and the exact identity in the certificate. No patterns."
+    )
+
+    def clean_identities(self) -> list[dict[str, str]]:
+        """Return the lines as pairs."""
+        pairs = [line.split() for line in self.cleaned_data["identities"]]
+        if wrong := [" ".join(pair) for pair in pairs if len(pair) != 2]:
+            raise forms.ValidationError(f"Saw {wrong[0][:200]!r}, expected an issuer, one space and an identity.")
+        return [{"issuer": issuer, "identity": identity} for issuer, identity in pairs]
 
 
 class ReasonForm(forms.Form):
@@ -66,23 +121,44 @@ def trust(row: None, *, actor: User, name: str, public_pem: str, **facts: Any) -
     return keys.trust(name, public_pem, actor=actor, **facts)
 
 
+def trust_root(row: None, *, actor: User, name: str, text: str, **facts: Any) -> TrustedRoot:
+    """Trust a root as the form describes it."""
+    return keys.trust_root(name, text, actor=actor, **facts)
+
+
+def revoke(row: TrustedKey | TrustedRoot, *, actor: User, reason: str) -> TrustedKey | TrustedRoot:
+    """Stop trusting a key or a root."""
+    if isinstance(row, TrustedKey):
+        return keys.revoke(row, actor=actor, reason=reason)
+    return keys.revoke_root(row, actor=actor, reason=reason)
+
+
+def stop_trusting(what: str) -> Deed:
+    """Return the deed that ends trust in a key or a root."""
+    says = f"The {what} {{row}} is no longer trusted; what rests on it is asked again."
+    return Deed("revoke", "Stop trusting", says, revoke, ReasonForm, lambda row: row.revoked_at is None)
+
+
 @admin.register(TrustedKey, site=site)
 class TrustedKeyAdmin(HistoryAdmin):
     """Shows trusted keys; trusts new ones and stops trusting others."""
 
-    list_display = ("name", "owner", "builders", "valid_from", "valid_until", "revoked_at")
+    list_display = ("name", "owner", "purposes", "builders", "assets", "valid_from", "valid_until", "revoked_at")
     list_select_related = ("owner",)
+    search_fields = ("name", "fingerprint")
     opening = Deed("trust", "Trust key", "The key {row} is trusted.", trust, KeyForm)
-    deeds = (
-        Deed(
-            "revoke",
-            "Stop trusting",
-            "The key {row} is no longer trusted.",
-            lambda row, *, actor, reason: keys.revoke(row, actor=actor, reason=reason),
-            ReasonForm,
-            lambda row: row.revoked_at is None,
-        ),
-    )
+    deeds = (stop_trusting("key"),)
+
+
+@admin.register(TrustedRoot, site=site)
+class TrustedRootAdmin(HistoryAdmin):
+    """Shows the trusted roots of Sigstore instances; trusts new ones and stops trusting others."""
+
+    list_display = ("name", "owner", "purposes", "builders", "assets", "valid_from", "valid_until", "revoked_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "sha256")
+    opening = Deed("trust", "Trust root", "The root {row} is trusted.", trust_root, RootForm)
+    deeds = (stop_trusting("root"),)
 
 
 class ReviewsInline(RowsInline):
@@ -104,10 +180,16 @@ show(
 show(Review, "submission", "role", "reviewer", "verdict", "given_at", filters=("role", "verdict"))
 show(Waiver, "version", "rule", "environment", "state", "expires_at", filters=("state", "rule", "environment"))
 show(Decision, "version", "environment", "verdict", "made_by", "made_at", filters=("environment", "verdict"))
+show(Reliance, "decision", "waiver")
 show(Signature, "decision", "keyid", "signed_at")
 show(Promotion, "asset", "environment", "version", "promoted_by", "promoted_at", filters=("environment",))
 show(Transition, "version", "move", "from_state", "to_state", "actor", "at", filters=("move",))
 show(ConsumerGrant, "consumer", "version", "environment", "granted_at", filters=("environment",))
 show(Finding, "vulnerability", "version", "severity", "triage", "found_at", filters=("severity", "triage"))
+show(TriageStatement, "finding", "status", "until", "stated_by", "stated_at", filters=("status",))
+show(TriageAnswer, "statement", "agreed", "answered_by", "answered_at", filters=("agreed",))
+show(Challenge, "vulnerability", "version", "severity", "opened_at", "due_at", filters=("severity",))
+show(ChallengeEnd, "challenge", "ended_by", "ended_at")
+show(AllowedGlobal, "asset", "module", "name", "allowed_by", "expires_at", "revoked_at", search=("module", "name"))
 show(AdvisoryImport, "ecosystem", "filename", "read", "changed", "rejected", "imported_at")
 show(Advisory, "id", "group", "severity", "modified", "withdrawn", search=("id", "group"), filters=("severity",))

@@ -20,7 +20,7 @@ from audit.events import Event
 from audit.models import Leaf
 from governance import lifecycle, standing, submissions
 from governance.checks.verdicts import RuleVerdict
-from governance.models import Decision, Review, Signature, Submission
+from governance.models import Decision, Reliance, Review, Signature, Submission, Waiver
 from governance.models.submissions import SubmissionState
 from portal.errors import Refused
 from portal.jobs import Job, ring
@@ -53,6 +53,8 @@ def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "
     decision.payload = seal.canonical(statement(decision, judged, given, digest))
     with log.record(Event.DECISION_MADE, actor=actor, subject=decision, verdict=verdict) as entry:
         decision.save()
+        if verdict == "approved":
+            Reliance.objects.bulk_create(Reliance(decision=decision, waiver=waiver) for waiver in rested_on(judged))
         submissions.close(submission, SubmissionState(verdict), actor=actor, because=reason)
         entry.note(payload=seal.digest(bytes(decision.payload)), expires=expires, dossier=digest)
         ring(Job.SIGN_DECISIONS)
@@ -62,8 +64,12 @@ def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "
 def expiry(submission: Submission, judged: Iterable[RuleVerdict], now: datetime) -> datetime:
     """Return when an approval ends: by the policy's days, never later than a waiver it rests on."""
     days = submission.policy.environment(submission.environment)["valid_days"]
-    waivers = [verdict.waiver.expires_at for verdict in judged if verdict.waiver and verdict.outcome == "waived"]
-    return min([now + timedelta(days=days), *waivers])
+    return min([now + timedelta(days=days), *(waiver.expires_at for waiver in rested_on(judged))])
+
+
+def rested_on(judged: Iterable[RuleVerdict]) -> list[Waiver]:
+    """Return the waivers without which the verdicts would stand in the way."""
+    return [verdict.waiver for verdict in judged if verdict.waiver is not None and verdict.outcome == "waived"]
 
 
 def statement(

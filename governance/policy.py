@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
+from governance import licences
 from governance.models import Policy
 from portal.errors import Fault, Invalid, Refused, show
 from registry.models import User, Version
@@ -30,7 +31,8 @@ def read(text: str) -> dict[str, Any]:
     """Return the content of a policy text. Raises Invalid with one Fault for each place that is wrong."""
     # What is no text at all is refused by the parser, as bytes that are not UTF-8.
     content = parse_yaml(text.encode("utf-8", "surrogatepass"), max_bytes=MAX_BYTES)
-    faults = [describe(error) for error in islice(VALIDATOR.iter_errors(content), MAX_FAULTS)] or find_gaps(content)
+    faults = [describe(error) for error in islice(VALIDATOR.iter_errors(content), MAX_FAULTS)]
+    faults = faults or [*find_gaps(content), *find_strangers(content)]
     if faults:
         raise Invalid(*faults)
     return content
@@ -59,6 +61,26 @@ def find_gaps(content: dict[str, Any]) -> list[Fault]:
         for slug in dict.fromkeys(asked)
         if "required" in known[slug] and slug not in content["rules"]
     ]
+
+
+def find_strangers(content: dict[str, Any]) -> list[Fault]:
+    """Return a fault for each use and each denied licence that nobody knows: it would ask for nothing, silently."""
+    rule, table = content["rules"].get("licence", {}), licences.read_table()
+    uses = ", ".join(table.uses)
+    purposes, denied = enumerate(rule.get("purposes", [])), enumerate(rule.get("deny", []))
+    expected = "an SPDX identifier, a licence or class of docs/licences.md, or a LicenseRef-"
+    return [
+        *(
+            Fault(f"policy.rules.licence.purposes.{place}", show(word), f"one of {uses}")
+            for place, word in purposes
+            if word not in table.uses
+        ),
+        *(
+            Fault(f"policy.rules.licence.deny.{place}", show(name), expected)
+            for place, name in denied
+            if not licences.is_deniable(name, table)
+        ),
+    ][:MAX_FAULTS]
 
 
 def publish(text: str, *, actor: User) -> Policy:

@@ -11,19 +11,26 @@ from audit import log
 from audit.events import Event
 from governance import lifecycle, policy, standing
 from governance.models import ConsumerGrant, Decision, Promotion
-from portal.errors import Fault, Invalid, Refused, show
+from portal.errors import Fault, Invalid, Reason, Refused, show
 from registry.models import Asset, User, Version
 
 MAX_CONSUMER = 120
 
 
 def promote(version: Version, environment: str, *, actor: User, reason: str = "") -> Promotion:
-    """Point an environment at a version. Raises Refused unless its standing there is yes; once more changes nothing."""
+    """Point an environment at a version; once more changes nothing.
+
+    Raises Refused unless its standing there is yes, and while it is challenged: what is in doubt may serve on where it
+    serves, and goes nowhere new.
+    """
     return point(version, environment, actor=actor, reason=reason, back=False)
 
 
 def roll_back(asset: Asset, environment: str, *, actor: User, reason: str) -> Promotion:
-    """Point an environment back at the version it served before, which must still be allowed to serve."""
+    """Point an environment back at the version it served before, which must still be allowed to serve.
+
+    A challenged version may be gone back to until its time has run out: the newer one may be worse.
+    """
     lifecycle.expect_reason(reason)
     now = current(asset, environment)
     if now is None or now.previous is None:
@@ -51,6 +58,8 @@ def point(version: Version, environment: str, *, actor: User, reason: str, back:
         ):
             entry.skip()
             return before
+        if not back:
+            expect_unchallenged(version, answer)
         moved = Promotion.objects.create(
             asset=version.asset,
             environment=environment,
@@ -64,6 +73,24 @@ def point(version: Version, environment: str, *, actor: User, reason: str, back:
         )
         entry.note(decision=answer.decision_id, previous=before.version.label if before else "")
     return moved
+
+
+def expect_unchallenged(version: Version, answer: standing.Standing) -> None:
+    """Raise Refused with a reason for each challenge that stands open against a version."""
+    if not answer.challenges:
+        return
+    fix = "Answer the finding in its triage, or promote a version that is built with the fixed one."
+    reasons = [
+        Reason(
+            "challenged",
+            f"{each.vulnerability} ({each.severity}) is open against {each.root}, to be answered by "
+            f"{each.due:%Y-%m-%d %H:%M} UTC.",
+            fix,
+            each.where,
+        )
+        for each in answer.challenges
+    ]
+    raise Refused("challenged", f"{version.label} is challenged and cannot be promoted.", reasons=reasons)
 
 
 def current(asset: Asset, environment: str, *, at: datetime | None = None) -> Promotion | None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, JSONObject
 from django.utils import timezone
 
@@ -23,7 +23,7 @@ from governance.models.reviews import Verdict
 from governance.models.submissions import SubmissionState
 from governance.permissions import READERS, seats_of, visible
 from registry import dossier
-from registry.models import Evidence, User, Version
+from registry.models import Evidence, ReportSignature, User, Version
 
 MAX_ROWS = 200
 
@@ -59,8 +59,10 @@ class QueueRow:
 
 
 def opened(user: User) -> QuerySet[Submission]:
-    """Return the open submissions a person may see, the most urgent first."""
+    """Return the open submissions a person may see, the most urgent first; `is_vouched` where they signed a report."""
     rows = Submission.objects.filter(state=SubmissionState.OPEN, due_at__gt=timezone.now())
+    signed = ReportSignature.objects.filter(evidence__version=OuterRef("version_id"), signed_by=user)
+    rows = rows.annotate(is_vouched=Exists(signed))
     return visible(user, rows, asset="version__asset").select_related(
         "version__asset__team", "policy", "submitted_by", "version__registered_by"
     )

@@ -17,7 +17,7 @@ from governance.models import Review, Submission
 from governance.models.reviews import Verdict
 from governance.permissions import sits_for
 from portal.errors import Fault, Invalid, Reason, Refused, show
-from registry.models import Evidence, User, Version
+from registry.models import Evidence, ReportSignature, User, Version
 
 FRESH = timedelta(minutes=5)
 # The events under which a version's row is written by somebody who had a hand in its content.
@@ -142,13 +142,16 @@ def expect_independent(submission: Submission, actor: User) -> None:
 def involvement(submission: Submission, person: User, documents: Iterable[Evidence] | None = None) -> list[str]:
     """Return each way in which a person had a hand in what a submission asks for."""
     found = [f"{person} submitted it."] if submission.submitted_by_id == person.pk else []
+    if documents is not None and getattr(submission, "is_vouched", False):
+        found.append(f"{person} signed a report of it.")
     return found + hand_in(submission.version, person, documents)
 
 
 def hand_in(version: Version, person: User, documents: Iterable[Evidence] | None = None) -> list[str]:
     """Return each way in which a person had a hand in a version or its evidence, CI runs included.
 
-    Lists that hand their `documents` in, to stay flat in queries, leave out who edited the draft; a verdict never does.
+    Lists that hand their `documents` in, to stay flat in queries, leave out who edited the draft and who signed its
+    reports; a verdict never does.
     """
     rows = list(version.evidence.all() if documents is None else documents)
     found = []
@@ -162,6 +165,8 @@ def hand_in(version: Version, person: User, documents: Iterable[Evidence] | None
         row.attached_by_id == person.pk or person.is_known_as(row.author) for row in rows if row.kind == "evaluation"
     ):
         found.append(f"{person} is responsible for an evaluation of it.")
+    if documents is None and ReportSignature.objects.filter(evidence__version=version, signed_by=person).exists():
+        found.append(f"{person} signed a report of it.")
     if documents is None and version.history.filter(history_user=person, history_change_reason__in=WRITING).exists():
         found.append(f"{person} wrote or nominated its draft.")
     return found

@@ -11,19 +11,44 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from governance.models import ConsumerGrant, Decision, Transition
+from governance import challenges
+from governance.models import ConsumerGrant, Decision, Reliance, Transition
 from portal.errors import Reason
 from registry.models import State, Version
 
 
 @dataclass(frozen=True)
+class OpenChallenge:
+    """A vulnerability that puts a version in doubt, found in itself or in a root that it is made from."""
+
+    vulnerability: str
+    severity: str
+    root: str
+    since: datetime
+    due: datetime
+    where: str
+
+    def as_reason(self, label: str) -> Reason:
+        """Return the challenge as a reason for a no."""
+        says = f"{self.vulnerability} ({self.severity}) has been open against {self.root} since {self.since:%Y-%m-%d}"
+        inside = "" if self.root == label else f", which {label} is made from,"
+        fix = "Build with the fixed version and register that as a new version, or answer the finding in its triage."
+        return Reason("challenged", f"{says}{inside} and was due on {self.due:%Y-%m-%d %H:%M} UTC.", fix, self.where)
+
+
+@dataclass(frozen=True)
 class Standing:
-    """The answer for one version, environment, instant and consumer."""
+    """The answer for one version, environment, instant and consumer.
+
+    `challenges` stand open whether or not their time has run out; until then they do not change the answer.
+    """
 
     version: Version | None
     environment: str
@@ -35,12 +60,15 @@ class Standing:
     expires_at: datetime | None = None
     sunset_at: datetime | None = None
     is_known_consumer: bool = False
+    challenges: tuple[OpenChallenge, ...] = ()
 
     @property
     def says(self) -> str:
         """Return the answer as one sentence."""
         if self.allow and self.expires_at:
-            return f"May serve in {self.environment} until {self.expires_at:%Y-%m-%d %H:%M} UTC."
+            names = ", ".join(dict.fromkeys(each.vulnerability for each in self.challenges))
+            challenged = f"; challenged by {names}" if names else ""
+            return f"May serve in {self.environment} until {self.expires_at:%Y-%m-%d %H:%M} UTC{challenged}."
         return " ".join(reason.says for reason in self.reasons)
 
 
@@ -51,6 +79,7 @@ def facts(versions: QuerySet[Version], environment: str, at: datetime, consumer:
         version=OuterRef("pk"), environment=environment, verdict="approved", made_at__lte=at
     ).order_by("-made_at", "-pk")
     revoked = Decision.objects.filter(revokes=OuterRef("pk"), made_at__lte=at)
+    bared = Reliance.objects.filter(decision=OuterRef("pk"), waiver__revoked_at__lte=at)
     granted = ConsumerGrant.objects.filter(
         version=OuterRef("pk"), environment=environment, consumer=consumer, granted_at__lte=at
     )
@@ -59,23 +88,40 @@ def facts(versions: QuerySet[Version], environment: str, at: datetime, consumer:
             moved.values(row=JSONObject(state="to_state", sunset="sunset_at", successor="successor__number"))[:1]
         ),
         last_decision=Subquery(
-            made.annotate(is_revoked=Exists(revoked)).values(
+            made.annotate(is_revoked=Exists(revoked), is_bared=Exists(bared)).values(
                 row=JSONObject(
                     id="public_id",
                     expires="expires_at",
                     signed="signature__signed_at",
                     identity="identity_digest",
                     revoked="is_revoked",
+                    bared="is_bared",
                 )
             )[:1]
         ),
         in_force=Subquery(
             made.filter(expires_at__gt=at, signature__signed_at__lte=at, identity_digest=OuterRef("identity_digest"))
-            .exclude(Exists(revoked))
+            .exclude(Exists(revoked) | Exists(bared))
             .order_by("-expires_at")
             .values(row=JSONObject(id="public_id", expires="expires_at"))[:1]
         ),
         is_consumer=Exists(granted),
+        challenged=ArraySubquery(challenged_by(at)),
+    )
+
+
+def challenged_by(at: datetime) -> QuerySet[Any]:
+    """Return the challenges that stand open against the row outside, as of an instant, the first that is due on top."""
+    rows = challenges.opened(at).filter(version=OuterRef("pk")).order_by("due_at", "pk")
+    return rows.values(
+        row=JSONObject(
+            vulnerability="vulnerability",
+            severity="severity",
+            slug="finding__version__asset__slug",
+            number="finding__version__number",
+            since="opened_at",
+            due="due_at",
+        )
     )
 
 
@@ -122,9 +168,12 @@ def judge(row: Any, environment: str, at: datetime, consumer: str) -> Standing:
     state = last.get("state") or State.DRAFT
     sunset = instant(last.get("sunset"))
     decision = row.in_force or {}
+    doubts = read_challenges(row.challenged)
     reasons = [*judge_state(row, state, sunset, last.get("successor"), at, consumer)]
     if not decision:
         reasons.append(judge_decision(row, environment, at))
+    reasons += [doubt.as_reason(row.label) for doubt in doubts if at >= doubt.due]
+    ends = [instant(decision.get("expires")), sunset, *(doubt.due for doubt in doubts if decision)]
     return Standing(
         version=row,
         environment=environment,
@@ -133,10 +182,27 @@ def judge(row: Any, environment: str, at: datetime, consumer: str) -> Standing:
         state=state,
         reasons=tuple(reasons),
         decision_id=str(decision.get("id") or ""),
-        expires_at=earliest(instant(decision.get("expires")), sunset),
+        expires_at=earliest(*ends),
         sunset_at=sunset,
         is_known_consumer=bool(row.is_consumer),
+        challenges=doubts,
     )
+
+
+def read_challenges(rows: Iterable[dict[str, Any]]) -> tuple[OpenChallenge, ...]:
+    """Return a version's challenges, each vulnerability of each root once: by the one that is due first."""
+    found: dict[tuple[str, str], OpenChallenge] = {}
+    for row in rows:
+        doubt = OpenChallenge(
+            vulnerability=row["vulnerability"],
+            severity=row["severity"],
+            root=f"{row['slug']}@{row['number']}",
+            since=datetime.fromisoformat(row["since"]),
+            due=datetime.fromisoformat(row["due"]),
+            where=reverse("registry:version-tab", args=[row["slug"], row["number"], "findings"]),
+        )
+        found.setdefault((doubt.vulnerability, doubt.root), doubt)
+    return tuple(found.values())
 
 
 def judge_state(
@@ -168,6 +234,9 @@ def judge_decision(row: Any, environment: str, at: datetime) -> Reason:
         return Reason("no_decision", f"{row.label} has no decision for {environment}.", submit, where)
     if last["revoked"]:
         return Reason("revoked", f"The decision for {row.label} in {environment} was revoked.", submit, where)
+    if last["bared"]:
+        says = f"The decision for {row.label} in {environment} rested on a waiver that was revoked."
+        return Reason("waiver_revoked", says, submit, where)
     expires = instant(last["expires"])
     if expires is not None and at >= expires:
         says = f"The decision for {row.label} in {environment} expired on {expires:%Y-%m-%d %H:%M} UTC."

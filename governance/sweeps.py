@@ -9,23 +9,32 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from governance import decisions, lifecycle, submissions
+from governance import challenges, decisions, findings, lifecycle, submissions, triage
 from governance.checks import runner
 from governance.models import Transition
 from registry.models import State, User, Version
 
 
 def answer_checks_due() -> int:
-    """Queue what evidence has made stale, answer what is queued, and admit what has become green."""
+    """Match what imports have touched, queue what has become stale, answer what is queued, admit what is green.
+
+    Returns how many versions were matched, checks answered, and statements taken out of VEX documents.
+    """
+    matched = findings.rematch_due()
     runner.queue_due()
     answered = runner.run_due()
+    # After both: whatever has just been found may be named in a document that was there before.
+    stated = triage.take_in_due()
     submissions.admit_due()
-    return answered
+    return matched + answered + stated
 
 
 def sweep_due() -> int:
     """Do everything that time has brought about. Returns how many rows changed."""
-    return submissions.lapse_due() + submissions.refresh_due() + lapse_approvals_due() + retire_sunset_due()
+    ended = submissions.lapse_due() + lapse_approvals_due() + retire_sunset_due()
+    # A challenge begins when an acceptance runs out, and ends when its version is retired.
+    opened = challenges.open_due() + triage.reopen_due()
+    return ended + challenges.end_due() + opened + submissions.refresh_due()
 
 
 def lapse_approvals_due() -> int:

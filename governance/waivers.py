@@ -29,8 +29,12 @@ def request(
     reason: str,
     compensating_control: str,
     expires_at: datetime,
+    extends: Waiver | None = None,
 ) -> Waiver:
-    """Ask for an exception from one rule for one version in one environment (or `baseline`), until an instant."""
+    """Ask for an exception from one rule for one version in one environment (or `baseline`), until an instant.
+
+    To extend one is to ask anew, naming the one that is extended; whoever granted that one cannot grant this one.
+    """
     rules = policy.governing(version)
     now = timezone.now()
     waiver = Waiver(
@@ -43,9 +47,12 @@ def request(
         requested_by=actor,
         requested_at=now,
         expires_at=expires_at,
+        extends=extends,
     )
     expect_in_policy(waiver)
-    drafts.validated(waiver, exclude=("version", "policy", "requested_by", "decided_by", "decided_at", "revoked_at"))
+    drafts.validated(
+        waiver, exclude=("version", "policy", "extends", "requested_by", "decided_by", "decided_at", "revoked_at")
+    )
     with log.record(Event.WAIVER_REQUESTED, actor=actor, subject=waiver, rule=rule, environment=environment):
         waiver.version = lifecycle.lock(version)
         actor.require("waiver.request", waiver.version)
@@ -64,6 +71,13 @@ def expect_in_policy(waiver: Waiver) -> None:
         raise Invalid(Fault("rule", show(waiver.rule), f"one of {', '.join(runner.slugs_of(rules))}"))
     if waiver.environment not in (known := ("baseline", *rules.environments)):
         raise Invalid(Fault("environment", show(waiver.environment), f"one of {', '.join(known)}"))
+    older = waiver.extends
+    if older and (older.version_id, older.environment, older.rule) != (
+        waiver.version_id,
+        waiver.environment,
+        waiver.rule,
+    ):
+        raise Invalid(Fault("extends", str(older), f"a waiver of {waiver}"))
     if not waiver.requested_at < waiver.expires_at <= waiver.requested_at + timedelta(days=last):
         raise Invalid(Fault("expires_at", waiver.expires_at.isoformat(), f"an instant within the next {last} days"))
 
@@ -115,7 +129,11 @@ def revoke(waiver: Waiver, *, actor: User, reason: str) -> Waiver:
 def lock(waiver: Waiver) -> Waiver:
     """Lock the version, then the waiver."""
     lifecycle.lock(waiver.version)
-    return Waiver.objects.select_for_update(of=("self",)).select_related("version__asset", "policy").get(pk=waiver.pk)
+    return (
+        Waiver.objects.select_for_update(of=("self",))
+        .select_related("version__asset", "policy", "extends")
+        .get(pk=waiver.pk)
+    )
 
 
 def expect_granter(waiver: Waiver, actor: User) -> None:
@@ -131,6 +149,9 @@ def expect_second_person(waiver: Waiver, actor: User) -> None:
     expect_granter(waiver, actor)
     if waiver.requested_by_id == actor.pk or reviews.hand_in(waiver.version, actor):
         raise Refused("not_independent", f"{actor} had a hand in this: somebody else has to answer the request.")
+    if waiver.extends is not None and waiver.extends.decided_by_id == actor.pk:
+        says = f"{actor} granted the waiver that this one extends: another person has to answer the request."
+        raise Refused("same_granter", says)
     if waiver.state != WaiverState.REQUESTED:
         raise Refused("waiver_decided", f"{waiver} is {waiver.get_state_display().lower()} already.")
 

@@ -11,13 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 BAR_WIDTH, BAR_HEIGHT = 320.0, 26.0
-TREND_WIDTH, TREND_HEIGHT, TREND_PAD = 240.0, 56.0, 6.0
+TREND_WIDTH, TREND_HEIGHT, TREND_PAD = 240.0, 76.0, 6.0
+# Below the dots a line of version numbers; a character of it is about this wide, in units of the box.
+TREND_FOOT, TREND_LETTER = 17.0, 5.7
 STACK_WIDTH = 640.0
 
 
 @dataclass(frozen=True)
 class ThresholdBar:
-    """One metric against its limits, in a box of 320 by 26 units; `*_x` are positions, None where there is none."""
+    """One metric against its limits, in a box of 320 by 26 units; `*_x` are positions, None where there is none.
+
+    `low_x` and `high_x` are the ends of the error that the value is known with.
+    """
 
     value: float
     value_width: float
@@ -32,6 +37,8 @@ class ThresholdBar:
     previous_x: float | None
     unit: str
     tone: str
+    low_x: float | None = None
+    high_x: float | None = None
     width: float = BAR_WIDTH
     height: float = BAR_HEIGHT
 
@@ -51,6 +58,14 @@ def finite(*values: float | None) -> list[float]:
     return given
 
 
+def scale(seen: list[float], *, is_share: bool) -> tuple[float, float]:
+    """Return the ends of a bar that shows all of these numbers and zero; a share may have the whole from 0 to 1."""
+    low, top = min(0.0, min(seen) * 1.15), max(seen)
+    if is_share and low >= 0.0 and 0.5 <= top <= 1.0:
+        return low, 1.0
+    return low, max(top * 1.25, 0.0) or (1.0 if low == 0.0 else 0.0)
+
+
 def threshold_bar(
     value: float,
     *,
@@ -59,20 +74,21 @@ def threshold_bar(
     previous: float | None = None,
     unit: str = "",
     passed: bool | None = None,
+    spread: tuple[float, float] | None = None,
+    is_stale: bool = False,
 ) -> ThresholdBar:
-    """Lay out one metric against its limits; `passed` only chooses the tone. Raises ValueError for NaN and infinity."""
-    seen = finite(value, minimum, maximum, previous)
-    low = min(0.0, min(seen) * 1.15)
-    top = max(seen)
-    is_share = minimum is not None and low >= 0.0 and 0.5 <= top <= 1.0
-    high = 1.0 if is_share else max(top * 1.25, 0.0) or (1.0 if low == 0.0 else 0.0)
+    """Lay out one metric against its limits. Raises ValueError for NaN and infinity.
+
+    `passed` and `is_stale` only choose the tone; `spread` is (low, high), between which the true value may lie.
+    """
+    low, high = scale(finite(value, minimum, maximum, previous, *(spread or ())), is_share=minimum is not None)
 
     def at(number: float | None) -> float | None:
         return None if number is None else place(number, low, high, BAR_WIDTH)
 
-    zero, end = place(0.0, low, high, BAR_WIDTH), place(value, low, high, BAR_WIDTH)
+    zero, end = at(0.0) or 0.0, at(value) or 0.0
     allowed_from, allowed_to = at(minimum) or 0.0, BAR_WIDTH if maximum is None else (at(maximum) or 0.0)
-    bounded = minimum is not None or maximum is not None
+    bounded = (minimum, maximum) != (None, None)
     return ThresholdBar(
         value=float(value),
         value_width=max(1.5, round(abs(end - zero), 2)),
@@ -86,29 +102,59 @@ def threshold_bar(
         previous=previous,
         previous_x=at(previous),
         unit=unit,
-        tone={True: "ok", False: "bad", None: "info"}[passed],
+        tone="neutral" if is_stale else {True: "ok", False: "bad", None: "info"}[passed],
+        low_x=at(spread[0] if spread else None),
+        high_x=at(spread[1] if spread else None),
     )
 
 
 @dataclass(frozen=True)
-class TrendPoint:
-    """One dot of a trend: its place, and the words for it."""
+class Sample:
+    """One value of a trend. `spread` is (low, high) of its error; `fault` says in words why it does not count."""
 
     label: str
     value: float
+    spread: tuple[float, float] | None = None
+    n: int | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class TrendPoint:
+    """One dot of a trend: its place, the ends of its error, and the sample; `anchor` is set where its label fits."""
+
+    sample: Sample
     x: float
     y: float
+    low_y: float | None = None
+    high_y: float | None = None
+    anchor: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the words for the dot."""
+        return self.sample.label
+
+    @property
+    def value(self) -> float:
+        """Return the value."""
+        return self.sample.value
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A metric over versions, oldest first, in a box of 240 by 56 units; `line` and `area` are SVG paths."""
+    """A metric over versions, oldest first, in a box of 240 by 76 units; `line` and `area` are SVG paths.
+
+    The line leads through the values that count only.
+    """
 
     points: tuple[TrendPoint, ...]
     line: str
     area: str
-    limit: float | None
-    limit_y: float | None
+    minimum: float | None
+    maximum: float | None
+    minimum_y: float | None
+    maximum_y: float | None
     unit: str
     width: float = TREND_WIDTH
     height: float = TREND_HEIGHT
@@ -123,27 +169,57 @@ class Trend:
         """Return the oldest point, None for an empty trend."""
         return self.points[0] if self.points else None
 
+    @property
+    def foot(self) -> float:
+        """Return where the version numbers stand."""
+        return self.height - 3
 
-def trend(series: Iterable[tuple[str, float]], *, limit: float | None = None, unit: str = "") -> Trend:
-    """Lay out (label, value) pairs, oldest first, with an optional limit line; ValueError for NaN and infinity."""
-    pairs = list(series)
-    seen = finite(*(value for _, value in pairs), limit)
+
+def trend(
+    series: Iterable[Sample], *, minimum: float | None = None, maximum: float | None = None, unit: str = ""
+) -> Trend:
+    """Lay out samples, oldest first, with lines for the limits. Raises ValueError for NaN and infinity."""
+    samples = list(series)
+    ends = [end for sample in samples for end in (sample.value, *(sample.spread or ()))]
+    seen = finite(*ends, minimum, maximum)
     low, high = (min(seen), max(seen)) if seen else (0.0, 1.0)
-    inner_width, inner_height = TREND_WIDTH - 2 * TREND_PAD, TREND_HEIGHT - 2 * TREND_PAD
+    floor = TREND_HEIGHT - TREND_FOOT
 
-    def height_of(value: float) -> float:
-        return round(TREND_HEIGHT - TREND_PAD - place(value, low, high, inner_height), 2)
+    def height_of(value: float | None) -> float | None:
+        return None if value is None else round(floor - place(value, low, high, floor - TREND_PAD), 2)
 
-    step = inner_width / (len(pairs) - 1) if len(pairs) > 1 else 0.0
-    start = TREND_PAD if len(pairs) > 1 else TREND_WIDTH / 2
+    step = (TREND_WIDTH - 2 * TREND_PAD) / (len(samples) - 1) if len(samples) > 1 else 0.0
+    start = TREND_PAD if len(samples) > 1 else TREND_WIDTH / 2
+    anchors = anchored([sample.label for sample in samples], start, step)
     points = tuple(
-        TrendPoint(label, float(value), round(start + step * index, 2), height_of(float(value)))
-        for index, (label, value) in enumerate(pairs)
+        TrendPoint(
+            sample,
+            round(start + step * index, 2),
+            height_of(sample.value) or 0.0,
+            height_of(sample.spread[0]) if sample.spread else None,
+            height_of(sample.spread[1]) if sample.spread else None,
+            anchors.get(index, ""),
+        )
+        for index, sample in enumerate(samples)
     )
-    line = "M" + "L".join(f"{point.x:g} {point.y:g}" for point in points) if len(points) > 1 else ""
-    area = f"{line}L{points[-1].x:g} {TREND_HEIGHT:g}L{points[0].x:g} {TREND_HEIGHT:g}Z" if line else ""
-    limit_y = None if limit is None else height_of(limit)
-    return Trend(points=points, line=line, area=area, limit=limit, limit_y=limit_y, unit=unit)
+    counting = [point for point in points if not point.sample.fault]
+    line = "M" + "L".join(f"{point.x:g} {point.y:g}" for point in counting) if len(counting) > 1 else ""
+    area = f"{line}L{counting[-1].x:g} {floor:g}L{counting[0].x:g} {floor:g}Z" if line else ""
+    return Trend(points, line, area, minimum, maximum, height_of(minimum), height_of(maximum), unit)
+
+
+def anchored(labels: Sequence[str], start: float, step: float) -> dict[int, str]:
+    """Return the places of the labels that fit without touching, with their text anchors; the newest always has one."""
+    found: dict[int, str] = {}
+    free = TREND_WIDTH
+    for index in reversed(range(len(labels))):
+        width, x = TREND_LETTER * len(labels[index]), start + step * index
+        anchor = "middle" if len(labels) == 1 or 0 < index < len(labels) - 1 else "start" if index == 0 else "end"
+        left = {"start": x, "middle": x - width / 2, "end": x - width}[anchor]
+        if not found or (left >= 0 and left + width + TREND_LETTER <= free):
+            found[index] = anchor
+            free = left
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ ITEMS = (
     ("Catalogue", "registry:catalogue", "catalogue", ("/catalogue/", "/assets/", "/versions/")),
     ("Queue", "governance:queue", "queue", ("/queue/", "/submissions/", "/decisions/")),
     ("Register", "registry:register", "register", ("/register/",)),
+    ("Findings", "governance:findings", "findings", ("/findings/",)),
     ("Waivers", "governance:waivers", "waiver", ("/waivers/",)),
     ("Policies", "governance:policies", "policy", ("/policies/",)),
 )

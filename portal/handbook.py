@@ -14,11 +14,37 @@ from typing import Any
 from django.conf import settings
 
 from audit.events import Event
-from governance import lifecycle, permissions, policy
+from governance import licences, lifecycle, permissions, policy
 from governance.checks import CHECKS, Check
 from registry.models import State
 
 FOLDER = Path(settings.BASE_DIR) / "docs"
+LICENCE_WORDS = (
+    "The check `licence` holds every licence of a version against the uses that it is for: its own licence, those",
+    "of all versions it is made from, of the data sets of both, and of the components in its newest SBOM.",
+    "",
+    "**How to write one.** As an SPDX expression (`Apache-2.0`, `MIT OR GPL-2.0-only`), or as `LicenseRef-` with",
+    "a name of the table below (`LicenseRef-llama3.1`). `AND`: all of them hold. `OR`: the best one is chosen.",
+    "`WITH`: an exception of SPDX's list only adds to what is allowed; any other makes the licence unknown. What",
+    "you made yourselves, or hold under a contract, is `LicenseRef-internal`.",
+    "",
+    "**Which uses are asked for.** Those that the allowed uses name; those that the policy assumes (`purposes`),",
+    "unless the prohibited uses name them; and what was done when the version was made: `fine-tuning` for a base",
+    "that was tuned, `training-other-models` for a base that was distilled and for data that was trained on. A",
+    "licence that forbids one of them stands in the way. Conditions never do; they are shown. A licence that is",
+    "silent about a use allows it here: the table says what a text forbids in so many words, and replaces no",
+    "lawyer.",
+    "",
+    "**How the texts are read.** Sentence by sentence. A sentence of the prohibited uses counts only when it",
+    "names uses and says nothing else: “Commercial use.” does, “Commercial use outside the EU.” does not. A",
+    "sentence of the allowed uses counts when it names a use anywhere and denies nothing. What was understood is",
+    "shown on the check's page.",
+    "",
+    "**Unknown licences** stand in the way, but not those of components, which are shown; `unknown: fail` and",
+    "`unknown: show` in a policy make it the same for all. SPDX licences that are not below are classed by the",
+    "licence index of the library license-expression; those it files as restricted or proprietary stay unknown",
+    "until somebody has read them and written them into the table.",
+)
 
 
 def lifecycle_page() -> Iterator[str]:
@@ -112,6 +138,38 @@ def resolve(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def licences_page() -> Iterator[str]:
+    """Yield the vocabulary of uses, the classes of licences, and what each licence of the table allows and forbids."""
+    table = licences.read_table()
+    yield from head("Licences", "governance/licences/licences.json")
+    yield from LICENCE_WORDS
+    yield from ("", "## Uses", "")
+    yield from row("word", "means", "a sentence that names it, for example")
+    yield from row("---", "---", "---")
+    for use in table.uses.values():
+        yield from row(f"`{use.key}`", use.means, f"{use.title.capitalize()}.")
+    yield from ("", "## Classes", "", "A policy may deny a whole class by its word.", "")
+    yield from row("word", "class", "means", "forbids", "asks for")
+    yield from row(*["---"] * 5)
+    for each in table.classes.values():
+        forbids, asks = ", ".join(each.forbids) or "—", " ".join(each.conditions) or "—"
+        yield from row(f"`{each.key}`", each.title, each.means, forbids, asks)
+    yield from ("", "## Licences that SPDX does not know, or that are not what their SPDX class says", "")
+    yield from row("name", "licence", "class", "forbids", "asks for")
+    yield from row(*["---"] * 5)
+    for key in sorted(set(table.own.values()), key=str.casefold):
+        yield from licence_row(key, table)
+
+
+def licence_row(key: str, table: licences.Table) -> Iterator[str]:
+    """Yield one licence of the table, with the names it is found by."""
+    found = table.licences[key]
+    others = [name for name, named in table.own.items() if named == key and name != key.casefold()]
+    names = f"`{key}`" + (f" (also {', '.join(f'`{name}`' for name in others)})" if others else "")
+    linked = f"[{found.title}]({found.source})" if found.source.startswith("https://") else found.title
+    yield from row(names, linked, ", ".join(found.classes), ", ".join(found.forbids), " ".join(found.conditions))
+
+
 def head(title: str, *sources: str) -> Iterator[str]:
     """Yield the heading of a generated page."""
     named = " and ".join(f"`{source}`" for source in sources)
@@ -127,6 +185,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "lifecycle.md": lifecycle_page,
     "checks.md": checks_page,
     "events.md": events_page,
+    "licences.md": licences_page,
     "permissions.md": permissions_page,
 }
 

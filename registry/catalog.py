@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
-from registry.models import Asset, State, Version
+from registry.evidence import SPEAKS_FOR
+from registry.models import Asset, Evaluation, Evidence, State, Version
 from registry.models.assets import AssetKind, Risk
 
 FACETS = {"kind": "asset__kind", "state": "state", "risk": "risk", "team": "asset__team__slug"}
@@ -97,22 +97,49 @@ def previous(version: Version) -> Version | None:
     )
 
 
-def metric_trends(version: Version, *, at_most: int = 12) -> dict[str, list[tuple[str, Any]]]:
-    """Return each metric's newest value on each of the asset's versions, oldest first, on its own identity digest."""
-    rows = (
-        Version.objects.filter(asset=version.asset_id, evidence__evaluations__isnull=False)
-        .order_by("registered_at", "pk", "evidence__evaluations__measured_at", "evidence__evaluations__pk")
-        .values_list(
-            "number",
-            "identity_digest",
-            "evidence__evaluations__subject_digest",
-            "evidence__evaluations__category",
-            "evidence__evaluations__metric",
-            "evidence__evaluations__value",
-        )
-    )
-    trends: dict[str, dict[str, Any]] = {}
-    for number, identity, subject, category, metric, value in rows:
-        if identity == subject:
-            trends.setdefault(f"{category}/{metric}", {})[number] = value
-    return {name: list(values.items())[-at_most:] for name, values in trends.items()}
+@dataclass(frozen=True)
+class Point:
+    """One version's newest value of a metric. `is_own` says whether it was measured on that version itself."""
+
+    number: str
+    row: Evaluation
+    is_own: bool
+
+
+Series = dict[tuple[str, str, str], list[Point]]
+
+
+def metric_trends(version: Version, *, at_most: int = 12) -> Series:
+    """Return each metric's newest value on each of the asset's newest versions that were measured, oldest first.
+
+    The key is (category/metric, data set, slice), because another data set or slice is another metric. A version that
+    has no value measured on itself is told by what was measured on something else.
+    """
+    measured = Version.objects.filter(asset=version.asset_id, evidence__evaluations__isnull=False).distinct()
+    newest = list(measured.order_by("-registered_at", "-pk")[:at_most])
+    spoken = spoken_for(newest)
+    key = ("evidence__version_id", "category", "metric", "dataset", "slice")
+    rows = Evaluation.objects.filter(evidence__version__in=newest).select_related("evidence")
+    # One row for each subject, so that a version with a thousand nightly reports costs no more than others.
+    rows = rows.order_by(*key, "subject_digest", "-measured_at", "-pk").distinct(*key, "subject_digest")
+    found: dict[tuple[str, str, str], dict[int, Point]] = {}
+    identities = {each.pk: each for each in newest}
+    for row in sorted(rows.defer("evidence__summary", "evidence__warnings"), key=lambda row: row.measured_at):
+        each = identities[row.evidence.version_id]
+        subjects = {row.subject_digest} - {""} or spoken.get((each.pk, row.evidence.sha256), set())
+        is_own = bool(each.identity_digest) and each.identity_digest in subjects
+        series = found.setdefault((row.name, row.dataset, row.slice), {})
+        if each.pk not in series or is_own or not series[each.pk].is_own:
+            series[each.pk] = Point(each.number, row, is_own)
+    order = [each.pk for each in reversed(newest)]
+    return {name: [series[pk] for pk in order if pk in series] for name, series in found.items()}
+
+
+def spoken_for(versions: Iterable[Version]) -> dict[tuple[int, str], set[str]]:
+    """Return what other documents say a report was measured on, by version and the sha256 of the report."""
+    rows = Evidence.objects.filter(version__in=list(versions), summary__has_key=SPEAKS_FOR)
+    found: dict[tuple[int, str], set[str]] = {}
+    for version, subjects, reports in rows.values_list("version", "subject_digests", f"summary__{SPEAKS_FOR}"):
+        for sha256 in reports:
+            found.setdefault((version, sha256), set()).update(subjects)
+    return found

@@ -96,6 +96,6 @@ def deltas(before: Version, after: Version) -> list[Delta]:
 
 
 def values_of(version: Version) -> dict[str, Decimal]:
-    """Return the newest value of each metric measured on a version's own identity digest."""
-    rows = Evaluation.objects.filter(evidence__version=version, subject_digest=version.identity_digest)
+    """Return the newest overall value of each metric measured on a version's own identity digest."""
+    rows = Evaluation.objects.filter(evidence__version=version, subject_digest=version.identity_digest, slice="")
     return {row.name: row.value for row in rows.order_by("measured_at", "pk")}

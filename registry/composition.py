@@ -38,6 +38,17 @@ def identify(version: Version) -> str:
     return version.artifact_sha256 if composed is None else seal.digest(composed)
 
 
+def contained(version: Version) -> list[Version]:
+    """Return the version itself and everything that its identity rests on, however far below; bases are not in it."""
+    edges = [edge for edge in ancestors(version) if edge.role != "base"]
+    inside = {version.pk: version}
+    while more := {
+        edge.part_id: edge.part for edge in edges if edge.version_id in inside and edge.part_id not in inside
+    }:
+        inside |= more
+    return list(inside.values())
+
+
 def ancestors(version: Version) -> list[Component]:
     """Return every edge below a version, nearest first, each once; at most MAX_DEPTH levels, one query a level."""
     return _walk({version.pk}, below=True)

@@ -1,4 +1,4 @@
-"""How a draft is written: its fields, components and data sets, until nomination freezes them.
+"""How a draft is written: its fields, components and data sets, by hand or from a document, until it is frozen.
 
 Registration from CI stands in `intake`; what makes a draft complete stands in `completeness`.
 """
@@ -6,6 +6,8 @@ Registration from CI stands in `intake`; what makes a draft complete stands in `
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,8 +17,9 @@ from django.utils import timezone
 from audit import log
 from audit.events import Event
 from portal.errors import Fault, Invalid, Refused, show
-from registry import composition
-from registry.models import Asset, Component, Dataset, DatasetUse, User, Version
+from registry import composition, evidence, readers
+from registry.models import Asset, Component, Dataset, DatasetUse, Evidence, User, Version
+from registry.readers.reading import Reading
 from registry.registration import DatasetPart
 
 EDITABLE = (
@@ -41,6 +44,23 @@ EDITABLE = (
 MAX_AUTHORS = 50
 MAX_AUTHOR = 200
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# The kinds of documents that may fill a draft in, each with the word that fields from it carry as their origin.
+FILLS = {"sbom": "sbom", "provenance": "provenance", "model-card": "model_card"}
+EMPTY: tuple[Any, ...] = ("", None, [])
+
+
+@dataclass(frozen=True)
+class Prefilled:
+    """What a document did to a draft: which fields it filled, and which it contradicts but found filled.
+
+    `named` is what the document says beyond the fields of the form, by name: base models, data sets, a description.
+    """
+
+    version: Version
+    document: Evidence
+    filled: tuple[str, ...]
+    kept: tuple[str, ...]
+    named: Mapping[str, str | list[str]]
 
 
 def validated(row: models.Model, *, exclude: tuple[str, ...] = ()) -> None:
@@ -141,6 +161,65 @@ def edit(version: Version, *, actor: User, origin: str = "person", **fields: Any
         version.save(update_fields=[*changed, "origins", "identity_digest"])
         entry.note(fields=sorted(changed))
     return version
+
+
+def prefill(version: Version, *, actor: User, filename: str, body: bytes) -> Prefilled:
+    """Attach a document to a draft, and fill the fields that are empty with what it says, marked with their origin.
+
+    Raises Invalid when it is no SBOM, provenance or model card that a reader understands, and Refused once content is
+    frozen; then nothing is attached either.
+    """
+    filename = evidence.expect_filename(filename)
+    kind = kind_of(body, filename)
+    reading = readers.read(body, kind=kind, filename=filename)
+    with log.record(Event.VERSION_EDITED, actor=actor, subject=version) as entry:
+        # What is attached and what is edited is told by the two recordings inside.
+        entry.skip()
+        version = lock_draft(version, actor)
+        document = evidence.attach(version, actor=actor, kind=kind, filename=filename, body=body, reading=reading)
+        offered = {name: value for name, value in reading.suggestions.items() if takes(name, value)}
+        filled = {name: value for name, value in offered.items() if getattr(version, name) in EMPTY}
+        if filled:
+            version = edit(version, actor=actor, origin=FILLS[kind], **filled)
+    kept = tuple(name for name, value in offered.items() if getattr(version, name) != value)
+    return Prefilled(version, document, tuple(filled), kept, beyond(reading))
+
+
+def start_from_document(
+    asset: Asset, number: str, *, actor: User, filename: str, body: bytes, copy_from: Version | None = None
+) -> Prefilled:
+    """Start a draft and fill it in from a document, as `prefill` does; without one when the document is refused."""
+    with log.record(Event.VERSION_REGISTERED, actor=actor, subject=asset) as entry:
+        entry.skip()
+        version = start_draft(asset, number, actor=actor, copy_from=copy_from)
+        return prefill(version, actor=actor, filename=filename, body=body)
+
+
+def kind_of(body: bytes, filename: str) -> str:
+    """Return which kind of document may fill a draft in. Raises Invalid, naming the formats, when it is none."""
+    fit = [reader for reader in readers.READERS if reader.kind in FILLS]
+    for reader in fit:
+        if reader.recognises(body):
+            return reader.kind
+    raise Invalid(Fault(filename, f"bytes that begin with {show(body[:40])}", " or ".join(each.title for each in fit)))
+
+
+def takes(name: str, value: Any) -> bool:
+    """Return whether a field of a draft can hold what a document says; a document may say more than fits."""
+    if name not in EDITABLE or value in EMPTY:
+        return False
+    others = {field.name for field in Version._meta.fields} - {name}
+    try:
+        validated(Version(**{name: value}), exclude=tuple(others))
+        expect_authors(value if name == "authors" else [])
+    except Invalid:
+        return False
+    return True
+
+
+def beyond(reading: Reading) -> dict[str, str | list[str]]:
+    """Return what a document suggests that no field of a version is for."""
+    return {name: value for name, value in reading.suggestions.items() if name not in EDITABLE}
 
 
 def lock_draft(version: Version, actor: User) -> Version:

@@ -114,7 +114,7 @@ class DatasetPart(Part):
 class EvidencePart(Part):
     """One document, its exact bytes in base64 so that its digest survives."""
 
-    kind: Literal["sbom", "provenance", "evaluation", "model-card", "licence-text", "other"]
+    kind: Literal["sbom", "provenance", "evaluation", "vex", "model-card", "licence-text", "other"]
     filename: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     content_base64: Annotated[str, StringConstraints(max_length=30_000_000)]
     identity_digest: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""

@@ -123,4 +123,9 @@ def find_origin(purl: PackageURL) -> Origin:
     distro = purl.qualifiers.get("distro", "")
     named = purl.namespace or (distro.rpartition("-")[0] if "-" in distro else "")
     release = _RELEASE.search(distro)
-    return Origin(_WORD.sub("", named.lower()), release[0] if release else "")
+    return Origin(letters(named), release[0] if release else "")
+
+
+def letters(name: str) -> str:
+    """Return a distribution's name as it is compared: `rocky-linux` and `RockyLinux` are one."""
+    return _WORD.sub("", name.lower())

@@ -1,4 +1,5 @@
-"""The verb that imports an OSV archive, and what an import touched. Reading records lives in `archive` and `osv`."""
+"""The verb that imports an OSV archive. Reading records lives in `archive` and `osv`, what is to be matched again after
+an import in `touched`, and what imports cover in `coverage`."""
 
 from __future__ import annotations
 
@@ -10,18 +11,17 @@ from itertools import islice
 from pathlib import Path
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from audit import log
 from audit.events import Event
 from governance.advisories import archive, groups
-from governance.advisories.ecosystems import ECOSYSTEMS, SOURCE_TYPES, find_ecosystem
+from governance.advisories.ecosystems import ECOSYSTEMS, find_ecosystem
 from governance.advisories.osv import Record, read_record
 from governance.models.advisories import Advisory, AdvisoryImport, AffectedPackage, TouchedPackage
 from portal.errors import Fault, Invalid, show
-from registry.models import Evidence, SbomComponent, User, Version
-from registry.models.evidence import EvidenceKind
+from portal.jobs import Job, ring
+from registry.models import User
 
 BATCH = 1_000
 BATCH_BYTES = 16 * 1024**2
@@ -33,6 +33,8 @@ COPY governance_affectedpackage (advisory_id, ecosystem, purl_type, purl_name, v
 """
 # Any number will do, as long as no other verb takes the same advisory lock.
 IMPORT_LOCK = 0x05_1A_D0
+# The name of the line among an import's faults that counts the records which no package can be compared with.
+NOT_COVERED = "not covered"
 Package = tuple[str, str]
 
 
@@ -45,6 +47,7 @@ class _Tally:
     withdrawn: int = 0
     faults: list[dict[str, str]] = field(default_factory=list)
     rejected: int = 0
+    not_covered: int = 0
     newest: datetime | None = None
     ecosystems: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
@@ -82,51 +85,17 @@ def import_zip(path: Path, *, ecosystem: str, actor: User) -> AdvisoryImport:
         _expect_news(tally, ecosystem)
         _write_touched(imported, tally)
         _write_tally(imported, tally)
+        ring(Job.RUN_CHECKS)
         entry.about(imported)
         entry.note(
             count=tally.changed,
             read=tally.read,
             withdrawn=tally.withdrawn,
             rejected=tally.rejected,
+            not_covered=tally.not_covered,
             packages=len(tally.touched),
         )
     return imported
-
-
-def affected_since(imported: AdvisoryImport) -> set[Package]:
-    """Return the packages, as (purl type, purl name), about which an import said something new.
-
-    Also those whose advisory was withdrawn or narrowed, and those whose vulnerability got another severity by an alias.
-    """
-    return set(imported.touched.values_list("purl_type", "purl_name"))
-
-
-def versions_touched(imported: AdvisoryImport) -> QuerySet[Version]:
-    """Return the versions whose newest SBOM names a package about which an import said something new."""
-    touched = TouchedPackage.objects.filter(
-        source=imported, purl_type=OuterRef("purl_type"), purl_name=OuterRef("purl_name")
-    )
-    named = Q(pk__in=SbomComponent.objects.filter(Exists(touched)).values("evidence"))
-    # These may be known to advisories by their source package, which only the purl names; there are few of them.
-    if sources := SOURCE_TYPES & set(imported.touched.values_list("purl_type", flat=True).distinct()):
-        built = SbomComponent.objects.filter(purl_type__in=sources, purl__contains="upstream=")
-        named |= Q(pk__in=built.values("evidence"))
-    newer = Evidence.objects.filter(version=OuterRef("version"), kind=EvidenceKind.SBOM).filter(
-        Q(attached_at__gt=OuterRef("attached_at")) | Q(attached_at=OuterRef("attached_at"), pk__gt=OuterRef("pk"))
-    )
-    sboms = Evidence.objects.filter(named, ~Exists(newer), kind=EvidenceKind.SBOM)
-    return Version.objects.filter(pk__in=sboms.values("version"))
-
-
-def covered_types() -> frozenset[str]:
-    """Return the purl types for which advisories have been imported; about others the portal knows nothing."""
-    names = AdvisoryImport.objects.order_by().values_list("ecosystem", flat=True).distinct()
-    return frozenset(found.purl_type for name in names if (found := find_ecosystem(name)) is not None)
-
-
-def known_types() -> frozenset[str]:
-    """Return the purl types that OSV publishes advisories for; `generic` and `github` name no packages of one kind."""
-    return frozenset(ecosystem.purl_type for ecosystem in ECOSYSTEMS.values()) - {"generic", "github"}
 
 
 def _lock() -> None:
@@ -179,6 +148,7 @@ def _read(members: Iterable[archive.Member], tally: _Tally) -> Iterator[Record]:
             tally.reject(member.name, f"modified: saw {record.modified:%Y-%m-%d}, expected a day that has come.")
             continue
         tally.ecosystems |= record.ecosystems
+        tally.not_covered += record.withdrawn is None and not record.affected
         tally.newest = max(record.modified, tally.newest or record.modified)
         yield record
 
@@ -253,6 +223,14 @@ def _write_tally(imported: AdvisoryImport, tally: _Tally) -> None:
     imported.changed = tally.changed
     imported.withdrawn = tally.withdrawn
     imported.rejected = tally.rejected
-    imported.faults = tally.faults
+    imported.faults = [*tally.faults, *_describe_not_covered(tally)]
     imported.newest_modified = tally.newest
     imported.save()
+
+
+def _describe_not_covered(tally: _Tally) -> list[dict[str, str]]:
+    """Return the line that says how many records name nothing that an SBOM's package could be compared with."""
+    if not tally.not_covered:
+        return []
+    says = f"{tally.not_covered:,} records name only git commits, CPEs, or packages of a kind without package URLs."
+    return [{"name": NOT_COVERED, "says": says}]

@@ -42,7 +42,7 @@ class Checksum:
         return failed(
             f"The bytes at {version.storage_uri} hash to {seen} ({size} bytes), but {version.artifact_sha256} "
             f"({version.artifact_size} bytes) is registered.",
-            "Put the registered bytes back, or register these bytes as a new version.",
+            "Put the registered bytes back at that address and ask again, or register what is there as a new version.",
             facts=facts,
             tool="sha256",
         )
@@ -63,7 +63,8 @@ def attest(dossier: Dossier, why: str) -> Answer:
     if found is None:
         return errored(
             f"The bytes could not be read: {why}",
-            "Make the storage URI readable for the portal, or attach provenance by a trusted key for this sha256.",
+            f"Let the portal read {dossier.version.storage_uri} (a file below an artifact root, or a bucket that its "
+            "account may read) and ask again, or attach provenance by a trusted key that names this sha256.",
         )
     return passed(
         f"The bytes cannot be read here, but provenance by the trusted key {found.name} names this sha256.",

@@ -18,7 +18,7 @@ class Owners:
     sections: tuple[str, ...] = ()
 
     def outside(self, version: Version) -> Mapping[str, Any]:
-        """Depend on the asset's people and on whether they are still here."""
+        """Depend on the asset's people and whether they are still here."""
         asset = version.asset
         people = [asset.owner, asset.backup_owner]
         return {
@@ -29,17 +29,18 @@ class Owners:
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:
         """Answer by the three names."""
         asset = dossier.version.asset
-        missing = []
+        missing, wanted = [], []
         for title, person in (("owner", asset.owner), ("backup owner", asset.backup_owner)):
             if person is None:
                 missing.append(f"no {title} is named")
+                wanted.append(f"an {title}" if title == "owner" else f"a {title}")
             elif not person.is_active:
                 missing.append(f"the {title} {person.username} is no longer active")
+                wanted.append(f"another {title}, whose account is active")
         if not asset.escalation_contact:
             missing.append("no escalation contact is set")
+            wanted.append("an escalation address that is not a person, such as a rota")
         if missing:
-            return failed(
-                f"{asset.slug}: {', '.join(missing)}.",
-                "Name active people and an address that is not a person on the asset's page.",
-            )
+            fix = f"On the page of {asset.slug}, name {'; '.join(wanted)}."
+            return failed(f"{asset.slug}: {', '.join(missing)}.", fix)
         return passed(f"{asset.owner} owns it, {asset.backup_owner} stands in, {asset.escalation_contact} is told.")

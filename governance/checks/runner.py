@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
 from governance import findings, policy
-from governance.checks import BY_SLUG, Answer, Check, Dossier
+from governance.checks import BY_SLUG, Answer, Check, Dossier, artifact_scan
 from governance.checks.base import errored
-from governance.models import CheckRequest, CheckRun, Policy
+from governance.models import CheckRequest, CheckRun, Finding, Policy
 from governance.models.runs import Outcome
+from portal.errors import Refused
 from portal.jobs import Job, ring
 from registry import dossier
 from registry.models import User, Version
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=15)
 MAX_ATTEMPTS = 3
 REVISION = "1"
+# When something was told about a version: a document attached, or the report in it signed.
+TOLD = ("evidence__attached_at", "evidence__signatures__signed_at")
 
 
 def input_digest(check: Check, version: Version, drawn: dict[str, Any], rules: Policy) -> str:
@@ -69,6 +73,28 @@ def request_stale(version: Version, rules: Policy, *, actor: User, errors_too: b
     return request(version, wanted, rules, actor=actor)
 
 
+def ask_again(version: Version, slug: str, *, actor: User) -> int:
+    """Queue one check whether or not its answer is fresh: bytes at an address can change without a trace in the record.
+
+    It is asked under the governing policy and those of open submissions. Raises Refused when none of them asks it.
+    """
+    with transaction.atomic():
+        actor.require("version.edit", version)
+        if not can_be_asked(version):
+            says = f"{version.label} is {'retired' if version.is_frozen else 'an open draft'}: nothing is asked of it."
+            raise Refused("not_asked", says)
+        opened = Policy.objects.filter(submissions__version=version, submissions__state="open").distinct()
+        asking = {rules.pk: rules for rules in (policy.governing(version), *opened) if slug in slugs_of(rules)}
+        if not asking:
+            raise Refused("not_asked", f"The policy of {version.label} does not ask {slug}.")
+        return sum(request(version, [slug], rules, actor=actor) for rules in asking.values())
+
+
+def can_be_asked(version: Version) -> bool:
+    """Return whether checks can be asked of a version: its content is frozen and its record not closed."""
+    return version.is_frozen and version.state != "retired"
+
+
 def slugs_of(rules: Policy) -> list[str]:
     """Return every rule a policy names, baseline first, each once."""
     named = list(rules.content["baseline"]["rules"])
@@ -98,16 +124,38 @@ def is_fresh(run: CheckRun, version: Version, drawn: dict[str, Any], rules: Poli
 
 
 def queue_due() -> int:
-    """Queue the checks of versions that got evidence after their newest answers. Returns how many were queued."""
+    """Queue the checks of versions that got evidence or signatures after their answers. Returns how many."""
     runner = User.objects.system("runner")
     versions = (
         Version.objects.exclude(frozen_at=None)
         .exclude(state="retired")
-        .annotate(told=Max("evidence__attached_at"), asked=Max("check_runs__started_at"))
+        .annotate(told=Greatest(*map(Max, TOLD)), asked=Max("check_runs__started_at"))
         .filter(Q(told__gt=F("asked")), check_requests=None)
         .select_related("asset__owner", "asset__backup_owner")
     )
-    return sum(request_stale(version, policy.governing(version), actor=runner) for version in versions[:200])
+    queued = sum(request_stale(version, policy.governing(version), actor=runner) for version in versions[:200])
+    return queued + requeue_scans(actor=runner) + requeue_findings(actor=runner)
+
+
+def requeue_scans(*, actor: User) -> int:
+    """Queue scans again that other engines, another allow-list or other allowances answered. Returns how many."""
+    slug = artifact_scan.ArtifactScan.slug
+    waiting = CheckRequest.objects.filter(version=OuterRef("pk"), check_slug=slug)
+    living = Version.objects.exclude(frozen_at=None).exclude(state="retired").exclude(Exists(waiting))
+    found = artifact_scan.outdated(living).select_related("asset")
+    return sum(request(version, [slug], policy.governing(version), actor=actor) for version in found[:200])
+
+
+def requeue_findings(*, actor: User) -> int:
+    """Queue the check of vulnerabilities again where findings or their triage changed after it. Returns how many."""
+    slug = "vulnerabilities"
+    changed = Finding.history.filter(version_id=OuterRef("pk")).order_by("-history_date").values("history_date")[:1]
+    answered = CheckRun.objects.filter(version=OuterRef("pk"), check_slug=slug).order_by("-pk").values("started_at")[:1]
+    waiting = CheckRequest.objects.filter(version=OuterRef("pk"), check_slug=slug)
+    living = Version.objects.exclude(frozen_at=None).exclude(state="retired").exclude(Exists(waiting))
+    found = living.annotate(changed=Subquery(changed), answered=Subquery(answered)).filter(changed__gt=F("answered"))
+    rows = found.select_related("asset")[:200]
+    return sum(request(version, [slug], policy.governing(version), actor=actor) for version in rows)
 
 
 def run_due(limit: int = 500) -> int:

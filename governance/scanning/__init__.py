@@ -4,21 +4,24 @@ This package imports neither Django nor any library that makes models; the check
 `scan_in_child`.
 """
 
-from governance.scanning.allowlist import AllowList, read_allowlist
+from governance.scanning.allowlist import AllowList, Kind, NamedGlobal, read_allowlist
 from governance.scanning.engine import engines, hash_file, scan
 from governance.scanning.isolation import scan_in_child
 from governance.scanning.limits import Limits
-from governance.scanning.report import Finding, Report, Verdict
+from governance.scanning.report import Finding, Report, Verdict, read_globals
 
 __all__ = [
     "AllowList",
     "Finding",
+    "Kind",
     "Limits",
+    "NamedGlobal",
     "Report",
     "Verdict",
     "engines",
     "hash_file",
     "read_allowlist",
+    "read_globals",
     "scan",
     "scan_in_child",
 ]

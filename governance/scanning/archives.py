@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 
-from governance.scanning import keras, torches, zips
+from governance.scanning import hdf5, keras, skops, torches, torchscript, zips
+from governance.scanning.documents import read_json
 from governance.scanning.limits import Unreadable
 from governance.scanning.reading import Window
 from governance.scanning.scene import Piece, Scene
@@ -31,7 +31,8 @@ def read(piece: Piece, scene: Scene) -> str:
         _read_keras(piece, scene, members)
         return "keras"
     if "schema.json" in names and piece.name.lower().endswith(".skops"):
-        scene.hold(piece, "skops-types", "A skops file names the types it loads; a reviewer has to look at them.")
+        _read_skops(piece, scene, members)
+        return "skops"
     _read_plain(piece, scene, members)
     return "zip"
 
@@ -46,15 +47,15 @@ def _torch_root(names: set[str]) -> str | None:
 def _read_torch(piece: Piece, scene: Scene, members: Members, root: str) -> str:
     """Judge a PyTorch zip: storages by their checksum only, the pickle, a few short notes, and nothing else."""
     names = {member.name.removeprefix(root) for member, _ in members}
-    script = "constants.pkl" in names or any(name.startswith("code/") for name in names)
+    script = torchscript.is_script(names)
     if script:
-        scene.hold(piece, "torchscript", "This is TorchScript: it holds program code that PyTorch runs.")
+        torchscript.hold(piece, scene)
     for member, packed in members:
         name = member.name.removeprefix(root)
         storage = TORCH_STORAGE.fullmatch(name)
         content = zips.unpack(scene, member, packed, keep=storage is None)
         inner = scene.nested(piece, content, member.name)
-        if storage is not None or (script and name.startswith("code/")):
+        if storage is not None or (script and torchscript.try_member(inner, scene, name)):
             continue
         if name in {"data.pkl", "constants.pkl"}:
             folder = name.removesuffix(".pkl") + "/"
@@ -80,8 +81,20 @@ def _read_keras(piece: Piece, scene: Scene, members: Members) -> None:
         inner = scene.nested(piece, content, member.name)
         if member.name == "config.json":
             scene.attempt(inner, _read_keras_config)
-        elif member.name == "model.weights.h5" and content.head(8) == b"\x89HDF\r\n\x1a\n":
-            scene.remark(inner, "weights-unread", "Weights are stepped over; Keras reads only numbers from them.")
+        elif member.name.endswith(".weights.h5") and content.head(len(hdf5.MAGIC)) != hdf5.MAGIC:
+            scene.reject(inner, "disguised", "The member is named like Keras' weights, but is not HDF5.")
+            scene.inspect(inner, scene)
+        else:
+            scene.inspect(inner, scene)
+
+
+def _read_skops(piece: Piece, scene: Scene, members: Members) -> None:
+    """Judge a skops archive: the types its schema names, and every other member by itself."""
+    for member, packed in members:
+        content = zips.unpack(scene, member, packed)
+        inner = scene.nested(piece, content, member.name)
+        if member.name == "schema.json":
+            scene.attempt(inner, skops.read_schema)
         else:
             scene.inspect(inner, scene)
 
@@ -90,10 +103,7 @@ def _read_keras_config(piece: Piece, scene: Scene) -> None:
     """Judge the configuration inside a .keras archive."""
     if piece.window.size > scene.limits.text_bytes:
         raise Unreadable("too-large", f"The configuration has {piece.window.size:,} bytes.")
-    try:
-        config = json.loads(piece.window.head(piece.window.size))
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("not-json", f"The configuration is not JSON: {str(error)[:120]}.") from error
+    config = read_json(piece, scene, piece.window.head(piece.window.size))
     keras.judge(piece, scene, config)
     if not keras.looks_like(config):
         scene.hold(piece, "keras-custom", "The configuration does not name a model class.")

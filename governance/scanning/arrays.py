@@ -92,6 +92,8 @@ def set_dtype_state(machine: Machine, made: Made, state: Value) -> None:
         machine.hold("dtype-unclear", "A record dtype has more fields, or other ones, than can be followed.")
     elif isinstance(flags, int) and bool(flags & HAS_OBJECTS) != objects:
         machine.reject("dtype-lie", f"A dtype {code!r} lies about whether it holds objects.")
+    elif not _fits(subarray, fields, size):
+        machine.reject("dtype-lie", f"A dtype {code!r} has parts that lie outside of its items.")
     else:
         made.size, made.objects = size, objects
 
@@ -108,6 +110,20 @@ def _any_objects(kind: str, subarray: Value, names: Value, fields: Value) -> boo
     dtypes = [field[0] if isinstance(field, tuple) and field else None for field in fields.named.values()]
     found = [dtype.objects if isinstance(dtype, Made) else None for dtype in dtypes]
     return None if None in found else any(found)
+
+
+def _fits(subarray: Value, fields: Value, size: int) -> bool:
+    """Return whether the parts of a dtype lie inside an item: numpy would read what is behind it."""
+    parts: list[tuple[Value, int, int]] = []
+    if isinstance(subarray, tuple) and len(subarray) == 2:
+        shape = subarray[1] if isinstance(subarray[1], tuple) else (subarray[1],)
+        parts.append((subarray[0], 0, count_items(shape)))
+    for field in fields.named.values() if isinstance(fields, Map) else ():
+        if not (isinstance(field, tuple) and len(field) > 1 and isinstance(field[1], int) and field[1] >= 0):
+            return False
+        parts.append((field[0], field[1], 1))
+    known = [(made.size, start, count) for made, start, count in parts if isinstance(made, Made)]
+    return all(each is None or start + each * count <= size for each, start, count in known)
 
 
 def is_wrapper(made: Made) -> bool:

@@ -9,19 +9,23 @@ import codecs
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from governance.scanning import arrays
+from governance.scanning import arrays, doors
 from governance.scanning.allowlist import Kind
 from governance.scanning.limits import Unreadable
 from governance.scanning.opcodes import Blob, Malformed
-from governance.scanning.values import Made, Name, Value, mentioned
+from governance.scanning.values import Made, Map, Name, Value, mentioned
 
 if TYPE_CHECKING:
     from governance.scanning.machine import Machine
 
-HANDED = {Kind.CALL, Kind.CLASS, Kind.CONSTANT}
 PLAIN = "bool bytes complex dict float frozenset int list object set str tuple"
 BASES = {("builtins", name) for name in PLAIN.split()}
 MOST_BYTES = 1 << 31
+# Python sets these itself: what a generic was made with, and what a made-up function is called.
+HARMLESS_HOOKS = {"__orig_class__", "__dict__", "__doc__", "__name__", "__qualname__", "__module__"}
+# What makes an instance of any class it is handed, and classes of arrays whose making opens a file.
+MAKERS = ("_new_", "__pyx_unpickle_", "newObj", "_mareconstruct")
+OPENERS = {"memmap"}
 
 
 def call(machine: Machine, callee: Value, args: Value) -> Value:
@@ -29,10 +33,14 @@ def call(machine: Machine, callee: Value, args: Value) -> Value:
     if not isinstance(callee, Name):
         machine.reject("computed-call", "The pickle calls something that it computed, not a global that it names.")
         return Made(None)
+    if doors.is_getattr(callee):
+        return doors.take_attribute(machine, callee, args)
     if not isinstance(args, tuple):
         raise Malformed("bad-call", f"The pickle calls {callee} with arguments that are not a tuple.")
     if callee.kind in {Kind.CLASS, Kind.CONSTANT, Kind.REF}:
         machine.hold("call-not-allowed", f"The pickle calls {callee}; the allow-list lets it be named, not called.")
+        machine.scene.want(*callee.key, Kind.CALL)
+    _want_more(machine, callee, Kind.CALL)
     _judge_arguments(machine, callee, args)
     rule = RULES.get(callee.key)
     return rule(machine, callee, args) if rule else Made(callee)
@@ -50,6 +58,8 @@ def make_empty(machine: Machine, cls: Value, args: Value) -> Value:
         return Made(None)
     if cls.kind in {Kind.CONSTANT, Kind.REF}:
         machine.hold("call-not-allowed", f"The pickle makes an instance of {cls}, which it may only name.")
+        machine.scene.want(*cls.key, Kind.CLASS)
+    _want_more(machine, cls, Kind.CLASS)
     _judge_arguments(machine, cls, args)
     return Made(cls)
 
@@ -58,6 +68,24 @@ def apply_state(machine: Machine, target: Made, state: Value) -> None:
     """Follow a BUILD whose target's state matters later."""
     if target.made_by(("numpy", "dtype")):
         arrays.set_dtype_state(machine, target, state)
+    elif doors.is_distribution(target):
+        doors.judge_distribution(machine, state)
+
+
+def judge_state(machine: Machine, state: Value) -> None:
+    """Refuse a state that replaces Python's own hooks, or that computes the names of attributes."""
+    for part in state if isinstance(state, tuple) else (state,):
+        if isinstance(part, Map) and part.hidden - HARMLESS_HOOKS:
+            shown = ", ".join(sorted(part.hidden)[:3])
+            machine.reject("hidden-state", f"It replaces Python's own hooks in an object's state: {shown}.")
+        if isinstance(part, Map) and part.computed:
+            machine.reject("computed-state", "It computes the name of an attribute instead of writing it.")
+
+
+def _want_more(machine: Machine, used: Name, use: Kind) -> None:
+    """Keep what is done with a global that was held for its name."""
+    if used.key in machine.scene.wanted:
+        machine.scene.want(*used.key, use)
 
 
 def _judge_arguments(machine: Machine, callee: Name, args: Value) -> None:
@@ -65,8 +93,19 @@ def _judge_arguments(machine: Machine, callee: Name, args: Value) -> None:
     for name in mentioned(args, machine.scene.budget.spend_steps):
         if name.kind is Kind.REF:
             machine.hold("function-handed", f"The pickle hands the function {name} to {callee}.")
+            machine.scene.want(*name.key, Kind.CLASS)
         elif callee.module.startswith("numpy.random") and not name.module.startswith("numpy.random"):
             machine.reject("function-handed", f"The pickle hands {name} to {callee}, which would call it.")
+        elif name.name in OPENERS and callee.name != "_reconstruct":
+            machine.reject("function-handed", f"The pickle hands {name} to {callee}, which would open a file with it.")
+        elif callee.name.startswith(MAKERS) and not _are_related(callee, name):
+            machine.reject("function-handed", f"The pickle hands {name} to {callee}, which makes one of it.")
+        _want_more(machine, name, Kind.CLASS)
+
+
+def _are_related(callee: Name, name: Name) -> bool:
+    """Return whether a class belongs to the package of what makes instances of it, or is a plain type."""
+    return name.key in BASES or name.module.partition(".")[0] in {callee.module.partition(".")[0], "numpy"}
 
 
 def _encode(machine: Machine, callee: Name, args: tuple[Value, ...]) -> Value:

@@ -1,6 +1,7 @@
 """The child process of a scan: takes an open file, shuts every door behind itself, prints one report as JSON.
 
-Run as `python -m governance.scanning.child DESCRIPTOR NAME LIMITS`. The parent's side is isolation.py.
+Run as `python -m governance.scanning.child DESCRIPTOR NAME LIMITS`, with the allowances as JSON on standard input. The
+parent's side is isolation.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from governance.scanning.allowlist import read_allowlist
 from governance.scanning.engine import inspect, scan_handle
 from governance.scanning.limits import Budget, Limits
+from governance.scanning.report import read_globals
 from governance.scanning.scene import Scene
 
 CLONE_NEWUSER = 0x10000000
@@ -75,9 +77,10 @@ def main(arguments: list[str]) -> int:
     """Scan the open file whose descriptor is given and print the report; return the exit status."""
     descriptor, name, text = arguments
     limits = Limits(**json.loads(text))
+    allowlist = read_allowlist().counting_on(read_globals(json.load(sys.stdin)))
     steps: tuple[Callable[[], list[str]], ...] = (lambda: set_limits(limits), leave_network, forbid_running)
     isolation = [part for step in steps for part in step()]
-    scene = Scene(limits, Budget(limits), read_allowlist(), inspect)
+    scene = Scene(limits, Budget(limits), allowlist, inspect)
     with io.FileIO(int(descriptor), "rb") as handle:
         report = scan_handle(handle, name, scene)
     sys.stdout.write(json.dumps(report.as_dict() | {"isolation": isolation}))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from governance.scanning.isolation import scan_in_child
-from governance.scanning.report import Report, Verdict
+from governance.scanning.report import Report, Verdict, printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +67,3 @@ def describe_json(path: Path, report: Report, full: bool) -> str:
     whole = report.as_dict()
     kept = whole if full else {key: whole[key] for key in ("verdict", "format", "reasons")}
     return json.dumps({"path": printable(str(path)), **kept})
-
-
-def printable(text: str) -> str:
-    """Return a text that can be printed even when a name in it is not UTF-8 or holds control characters."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in safe)

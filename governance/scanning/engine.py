@@ -13,18 +13,27 @@ from typing import BinaryIO
 
 from governance.scanning import (
     archives,
+    bundle,
     compressed,
+    coreml,
     formats,
     gguf,
+    hdf5,
+    images,
+    msgpacks,
     numpys,
     onnx,
     pickles,
     safetensors,
+    saved_model,
     second_engine,
     sentencepiece,
+    sevens,
     tars,
     texts,
+    tflite,
     torches,
+    ubjson,
     zips,
 )
 from governance.scanning.allowlist import AllowList, read_allowlist
@@ -32,9 +41,12 @@ from governance.scanning.limits import Budget, Limits, Unreadable
 from governance.scanning.reading import Joined, Window
 from governance.scanning.report import Finding, Report, Verdict, worst
 from governance.scanning.scene import Piece, Scene
+from governance.scanning.vocabulary import read_vocabulary
 
 NAME = "countersign"
-VERSION = "1"
+VERSION = "2"
+VOCABULARY = "countersign-vocabulary"
+NAMED_PICKLES = {"pickle", "torch-legacy"}
 IN_MEMORY = 32 << 20
 HASH_CHUNK = 1 << 20
 
@@ -53,11 +65,6 @@ def _accept_empty(piece: Piece, scene: Scene) -> None:
     """Accept a place holder inside an archive: without a byte nothing can happen."""
 
 
-def _hold_hdf5(piece: Piece, scene: Scene) -> None:
-    """Hold HDF5 files, which may carry a Keras model with code."""
-    scene.hold(piece, "unread-format", "HDF5 files are not read yet; a Keras model inside may carry code.")
-
-
 READERS: dict[str, Callable[[Piece, Scene], str | None]] = {
     "pickle": pickles.read,
     "torch-legacy": torches.read_legacy,
@@ -69,8 +76,17 @@ READERS: dict[str, Callable[[Piece, Scene], str | None]] = {
     "sentencepiece": sentencepiece.read,
     "empty": _accept_empty,
     "tar": tars.read,
+    "7z": sevens.read,
     "text": texts.read,
-    "hdf5": _hold_hdf5,
+    "hdf5": hdf5.read,
+    "tensorflow": saved_model.read,
+    "tensor-index": bundle.read,
+    "numbers": bundle.accept_shard,
+    "tflite": tflite.read,
+    "coreml": coreml.read,
+    "image": images.read,
+    "msgpack": msgpacks.read,
+    "ubjson": ubjson.read,
     "executable": _refuse_executable,
 }
 READERS |= {method: partial(compressed.read, method=method) for method in formats.COMPRESSED}
@@ -91,14 +107,22 @@ def _inspect(piece: Piece, scene: Scene) -> str:
         return found
     refined = scene.attempt(piece, reader) or found
     formats.check_extension(piece, refined, scene)
-    if found != "zip" and zips.has_directory(piece.window):
+    # TFLite's own tools put labels behind a model as a zip, which its reader judges.
+    if found not in {"zip", "tflite"} and zips.has_directory(piece.window):
         scene.reject(piece, "polyglot", f"The {found} file can also be opened as a zip.")
+    if found not in NAMED_PICKLES and pickles.looks_like_pickle(piece.window, scene):
+        scene.reject(piece, "polyglot", f"The {found} file can also be loaded as a pickle.")
     return refined
 
 
 def engines() -> dict[str, str]:
     """Return the engines that judge files, with their versions; a change of either asks for a new scan."""
-    return {NAME: VERSION, second_engine.NAME: second_engine.version()}
+    vocabulary = read_vocabulary()
+    return {
+        NAME: VERSION,
+        VOCABULARY: f"{vocabulary.version}+{vocabulary.digest[:12]}",
+        second_engine.NAME: second_engine.version(),
+    }
 
 
 def hash_file(path: Path) -> tuple[str, int]:
@@ -150,9 +174,12 @@ def scan_handle(handle: io.FileIO, name: str, scene: Scene) -> Report:
         return make_report(scene, "unknown", extra=Finding(problem.code, problem.says, "", Verdict.ERROR))
     window = Window(source, 0, before.st_size, scene.budget)
     found = inspect(Piece(window, name), scene)
-    containers = [(name, Joined((window,)))] if found in {"zip", "torch", "torchscript", "npz"} else []
+    # The second engine knows no bounds, so it opens only containers that could be read within ours.
+    bounded = not any(each.verdict is Verdict.ERROR or each.code == "expansion-bomb" for each in scene.findings)
+    openable = bounded and found in {"zip", "torch", "torchscript", "npz"}
+    containers = [(name, Joined((window,)))] if openable else []
     if scene.pickles or containers:
-        for finding in second_engine.examine(scene.pickles, containers):
+        for finding in second_engine.examine(scene.pickles, containers, scene.explained):
             scene.note(finding)
     after = os.fstat(handle.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -175,6 +202,8 @@ def make_report(scene: Scene, found: str, *, digest: str = "", size: int = 0, ex
         size=size,
         bytes_read=scene.budget.bytes_read,
         seconds=round(scene.budget.seconds(), 4),
+        held_globals=scene.held_globals(),
+        allowances_used=scene.allowances_used(),
     )
 
 

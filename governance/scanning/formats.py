@@ -5,7 +5,21 @@ from __future__ import annotations
 import zlib
 from pathlib import PurePosixPath
 
-from governance.scanning import onnx, pickles, safetensors, sentencepiece
+from governance.scanning import (
+    bundle,
+    compressed,
+    coreml,
+    images,
+    msgpacks,
+    onnx,
+    pickles,
+    safetensors,
+    saved_model,
+    sentencepiece,
+    tars,
+    tflite,
+    ubjson,
+)
 from governance.scanning.limits import Unreadable
 from governance.scanning.machine import NEWEST_PROTOCOL
 from governance.scanning.reading import Window
@@ -36,8 +50,8 @@ MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"\xca\xfe\xba\xbe", "executable"),
     (b"\0asm", "executable"),
 )
-OPAQUE = frozenset({"lz4", "zstandard", "7z", "rar"})
-COMPRESSED = frozenset({"zlib", "gzip", "bzip2", "xz"})
+OPAQUE = frozenset({"rar"})
+COMPRESSED = frozenset({"zlib", "gzip", "bzip2", "xz", "lz4", "zstandard"})
 PICKLE_NAMES = ".pkl .pickle .pck .pcl .p .joblib .jbl .bin .pt .pth .ckpt .dat .data .model .sav .mdl .clf .est"
 TORCH_NAMES = ".pt .pth .bin .ckpt .pkl .model .torch .tar .jit .pyt .th .t7 .mar"
 PROSE_NAMES = ".txt .md .rst .license .log .csv .tsv .json .jsonl .yaml .yml .toml .ini .cfg .conf .xml .html .htm .css"
@@ -53,7 +67,7 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "torch-legacy": TORCH,
     "torch": TORCH | {".zip"},
     "torchscript": TORCH | {".zip", ".ptl"},
-    "zip": frozenset({".zip", ".skops", ".nemo", ".mar", ".mlmodel"}),
+    "zip": frozenset({".zip", ".nemo", ".mar", ".task"}),
     "npz": frozenset({".npz"}),
     "keras": frozenset({".keras"}),
     "npy": frozenset({".npy"}),
@@ -63,17 +77,34 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "gguf": frozenset({".gguf"}),
     "sentencepiece": frozenset({".model", ".spm", ".vocab"}),
     "tar": frozenset({".tar", ".nemo"}),
-    "hdf5": frozenset({".h5", ".hdf5", ".keras"}),
+    "7z": frozenset({".7z"}),
+    "hdf5": frozenset({".h5", ".hdf5", ".hdf", ".he5", ".h5ad", ".loom", ".nc", ".keras"}),
+    "saved-model": frozenset({".pb"}),
+    "meta-graph": frozenset({".meta", ".pb"}),
+    "frozen-graph": frozenset({".pb"}),
+    "keras-metadata": frozenset({".pb"}),
+    "fingerprint": frozenset({".pb"}),
+    "tensor-index": frozenset({".index"}),
+    "tflite": frozenset({".tflite", ".lite"}),
+    "coreml": frozenset({".mlmodel"}),
+    "skops": frozenset({".skops"}),
+    "image": frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"}),
+    "msgpack": frozenset({".msgpack"}),
+    "ubjson": frozenset({".ubj", ".ubjson"}),
     "text": TEXTS,
     "json": TEXTS,
     "executable": frozenset({".so", ".dll", ".dylib", ".exe"}),
 }
-EXTENSIONS |= dict.fromkeys(COMPRESSED, PICKLES | {".gz", ".gzip", ".z", ".zlib", ".bz2", ".xz", ".lzma", ".tgz"})
+EXTENSIONS |= dict.fromkeys(COMPRESSED, PICKLES | compressed.SUFFIXES)
 KNOWN = frozenset().union(*EXTENSIONS.values())
 RUNNING = frozenset(
-    {"pickle", "joblib", "torch", "torch-legacy", "torchscript", "npy-objects", "zip", "keras", "hdf5", "tar"}
+    {"pickle", "joblib", "torch", "torch-legacy", "torchscript", "npy-objects", "zip", "keras", "hdf5", "tar", "7z"}
 )
 NAMELESS = frozenset({"text", "json", "code"})
+# How the messages of TensorFlow may begin.
+TENSORFLOW = frozenset({b"\x08", b"\x09", b"\n", b"\x12"})
+# What bare numbers may look like by chance.
+CHANCES = frozenset({"unknown", "text", "pickle", "zlib", "xz", "bzip2", "onnx", "tensorflow", "sentencepiece", "tar"})
 
 
 def suffix_of(name: str) -> str:
@@ -96,12 +127,20 @@ def identify(piece: Piece, scene: Scene) -> str:
     if found is None:
         marks = {
             "safetensors": safetensors.looks_like(head, window.size),
-            "tar": head[257:262] == b"ustar",
+            "tar": tars.looks_like(head),
+            "tflite": tflite.looks_like(head),
+            "tensor-index": bundle.looks_like(window),
+            "image": images.looks_like(head),
+            "msgpack": suffix_of(piece.name) == ".msgpack" and msgpacks.looks_like(head),
+            "ubjson": ubjson.looks_like(head),
             "zlib": _is_zlib(head),
             "executable": _is_windows_program(head, window),
         }
         found = next((known for known, fits in marks.items() if fits), None)
-    return found or _identify_unmarked(piece, scene)
+    found = found or _identify_unmarked(piece, scene)
+    if bundle.is_shard(piece.name) and found in CHANCES and not pickles.looks_like_pickle(window, scene):
+        return "numbers"
+    return found
 
 
 def check_extension(piece: Piece, found: str, scene: Scene) -> None:
@@ -127,6 +166,10 @@ def _identify_unmarked(piece: Piece, scene: Scene) -> str:
         found = "pickle"
     elif window.head(1) == b"\x08" and onnx.looks_like(window):
         found = "onnx"
+    elif (window.head(1) in TENSORFLOW or suffix in {".pb", ".meta"}) and saved_model.looks_like(window):
+        found = "tensorflow"
+    elif coreml.looks_like(window):
+        found = "coreml"
     elif window.head(1) == b"\n" and sentencepiece.looks_like(window):
         found = "sentencepiece"
     # What is named like a text is read as one, so that the report says where it is not.

@@ -18,6 +18,7 @@ ALIGNMENT = "general.alignment"
 DEFAULT_ALIGNMENT = 32
 MOST_DIMENSIONS = 4
 LONGEST_KEY = 1 << 16
+SHORT, TOGETHER = 1 << 12, 256
 # Bytes and values of a block, for every tensor type of ggml.h: type -> (bytes, values).
 BLOCKS = {
     0: (4, 1),
@@ -52,6 +53,8 @@ BLOCKS = {
     34: (54, 256),
     35: (66, 256),
     39: (17, 32),
+    40: (36, 64),
+    41: (18, 128),
 }
 
 
@@ -116,9 +119,23 @@ class Header:
         if kind in FIXED:
             self.skip(FIXED[kind] * count)
             return
+        if kind == TEXT and "chat_template" not in key:
+            self.skip_texts(count)
+            return
         for _ in range(count):
             self.scene.budget.spend_steps(1)
             self.value(key, kind, depth + 1)
+
+    def skip_texts(self, count: int) -> None:
+        """Step over texts, such as the hundred thousands of a vocabulary."""
+        for number in range(count):
+            if not number % TOGETHER:
+                self.scene.budget.spend_steps(TOGETHER if number else 1)
+            size = int.from_bytes(self.take(8), "little")
+            if size > SHORT:
+                self.skip(size)
+            else:
+                self.take(size)
 
 
 def read(piece: Piece, scene: Scene) -> None:

@@ -8,11 +8,13 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from governance.scanning.allowlist import read_allowlist
+from governance.scanning.allowlist import NamedGlobal, read_allowlist
 from governance.scanning.engine import inspect, make_report, open_file
 from governance.scanning.limits import Budget, Limits, Unreadable
 from governance.scanning.report import Finding, Report, Verdict
@@ -36,11 +38,14 @@ class ChildFailed(Exception):
         self.says = says
 
 
-def scan_in_child(path: Path, *, name: str | None = None, limits: Limits | None = None) -> Report:
+def scan_in_child(
+    path: Path, *, name: str | None = None, limits: Limits | None = None, allowed: Iterable[NamedGlobal] = ()
+) -> Report:
     """Judge one file in a process without network, with bounded memory, processor and wall time.
 
-    `name` replaces the path's name where files are stored by digest. Never raises for what is in the file: a time-out,
-    a crash and an unreadable answer are reports with the verdict `error`.
+    `name` replaces the path's name where files are stored by digest; `allowed` are globals that this scan may count on
+    besides the allow-list. Never raises for what is in the file: a time-out, a crash and an unreadable answer are
+    reports with the verdict `error`.
     """
     limits = limits or Limits()
     try:
@@ -48,28 +53,37 @@ def scan_in_child(path: Path, *, name: str | None = None, limits: Limits | None 
     except Unreadable as problem:
         return _failure(limits, problem.code, problem.says)
     try:
-        return _ask_child(descriptor, path.name if name is None else name, limits)
+        return _ask_child(descriptor, path.name if name is None else name, limits, list(allowed))
     except ChildFailed as problem:
         return _failure(limits, problem.code, problem.says)
     finally:
         os.close(descriptor)
 
 
-def _ask_child(descriptor: int, name: str, limits: Limits) -> Report:
+def _ask_child(descriptor: int, name: str, limits: Limits, allowed: list[NamedGlobal]) -> Report:
     """Start a child on an open file and return its report. Raises ChildFailed."""
     # A zero byte cannot be handed to a process, and no file system has one in a name.
     arguments = [str(descriptor), name.replace("\0", "?"), json.dumps(asdict(limits))]
-    # Every part of the command is ours, except the name, which is an argument and never seen by a shell.
-    child = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-s", "-m", "governance.scanning.child", *arguments],
-        cwd=ROOT,
-        env=_environment(),
-        pass_fds=[descriptor],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    # A file, because a pipe would fill up when there are many allowances and the child dies before it reads them.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+        json.dump([asdict(each) for each in allowed], told)
+        told.seek(0)
+        # Every part of the command is ours, except the name, which is an argument and never seen by a shell.
+        child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-s", "-m", "governance.scanning.child", *arguments],
+            cwd=ROOT,
+            env=_environment(),
+            pass_fds=[descriptor],
+            stdin=told,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return _take_answer(child, limits)
+
+
+def _take_answer(child: subprocess.Popen[bytes], limits: Limits) -> Report:
+    """Wait for a child's report, and leave nothing of the child behind. Raises ChildFailed."""
     try:
         answer = _read_answer(child, limits)
     finally:

@@ -6,19 +6,16 @@ Semantics: CPython's Modules/_pickle.c and Lib/pickle.py.
 
 from __future__ import annotations
 
-import re
-from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
 from typing import cast
 
-from governance.scanning import arrays, calls
-from governance.scanning.allowlist import Kind
+from governance.scanning import arrays, calls, doors
+from governance.scanning.allowlist import IDENTIFIERS, Kind
 from governance.scanning.limits import Unreadable
 from governance.scanning.opcodes import Argument, LongText, Malformed, Source, read_opcodes
 from governance.scanning.scene import Piece, Scene
-from governance.scanning.values import Bag, Made, Map, Name, Value, is_dunder
+from governance.scanning.values import Bag, Made, Map, Name, Value, is_dunder, rename
 
-IDENTIFIERS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 NEWEST_PROTOCOL = 5
 LARGEST_INDEX = 1 << 26
 DEEPEST_MARK = 10_000
@@ -56,9 +53,21 @@ class Machine:
         self.memo: dict[int, Value] = {}
         self.names: dict[tuple[str, str], Name] = {}
         self.last: Value = None
+        self.unexplained = 0  # mentions of getattr that no call has made harmless
 
     def run(self) -> Value:
         """Follow one pickle and return the value it would give. Raises Malformed, Unreadable or Unsafe."""
+        try:
+            self.follow()
+        finally:
+            if self.unexplained:
+                self.judge(Name(*doors.GETATTR, Kind.DANGEROUS))
+        if self.stack or self.outer:
+            self.hold("stack-left", "Objects are left on the stack at STOP; ordinary picklers leave none.")
+        return self.last
+
+    def follow(self) -> None:
+        """Follow the opcodes up to STOP."""
         first = True
         for opcode, argument in read_opcodes(self.stream, self.scene.budget.spend_steps):
             if opcode in PUSHED:
@@ -70,9 +79,11 @@ class Machine:
             else:
                 HANDLERS[opcode](self, argument)
             first = False
-        if self.stack or self.outer:
-            self.hold("stack-left", "Objects are left on the stack at STOP; ordinary picklers leave none.")
-        return self.last
+
+    def explain(self, callee: Name) -> None:
+        """Take one mention of getattr for harmless, after what is done with it was followed."""
+        self.unexplained -= 1
+        self.scene.explained.add(callee.key)
 
     def reject(self, code: str, says: str) -> None:
         """Note what no ordinary pickle contains."""
@@ -157,7 +168,12 @@ class Machine:
         index = cast(int, argument)
         if index not in self.memo:
             raise Malformed("no-memo", f"The pickle asks for memo {index}, which it has not set.")
-        self.stack.append(self.memo[index])
+        self.push_again(self.memo[index])
+
+    def push_again(self, value: Value) -> None:
+        """Push a value that was there before."""
+        self.unexplained += doors.is_getattr(value)
+        self.stack.append(value)
 
     # -- containers
 
@@ -260,8 +276,14 @@ class Machine:
             both = ((module, name), rename(module, name))
             if any(self.scene.allowlist.judge(*key) is Kind.DANGEROUS for key in both):
                 found.kind = Kind.DANGEROUS
+            elif self.scene.allowlist.rests_on_allowance(*real):
+                self.scene.used[real] = found.kind
+            elif found.kind is not Kind.UNKNOWN:
+                self.scene.explained.add((module, name))
             self.names[module, name] = found
-            self.judge(found)
+            if not doors.is_getattr(found):
+                self.judge(found)
+        self.unexplained += doors.is_getattr(found)
         return found
 
     def judge(self, found: Name) -> None:
@@ -279,6 +301,7 @@ class Machine:
             self.reject("hidden-name", f"It names {shown}, one of Python's own hooks.")
         else:
             self.hold("unknown-global", f"It names {shown}, which is not on the allow-list.")
+            self.scene.want(*found.key, Kind.REF)
 
     def on_inst(self, argument: Argument) -> None:
         """Push an instance of the class named in the opcode, made from everything above the mark."""
@@ -310,16 +333,11 @@ class Machine:
     def on_build(self, _: Argument) -> None:
         """Give the top of the stack its state."""
         state = self.pop()
-        target = self.top()
-        if not isinstance(target, Made):
+        if not isinstance(target := self.top(), Made):
             self.refuse_target(target, "sets the state of")
             return
-        for part in state if isinstance(state, tuple) else (state,):
-            if isinstance(part, Map) and part.hidden - {"__orig_class__", "__dict__"}:
-                shown = ", ".join(sorted(part.hidden)[:3])
-                self.reject("hidden-state", f"It replaces Python's own hooks in an object's state: {shown}.")
-        if isinstance(state, Map):
-            target.state |= state.named
+        calls.judge_state(self, state)
+        target.state |= state.named if isinstance(state, Map) else {}
         calls.apply_state(self, target, state)
         if self.follow_arrays and arrays.is_wrapper(target):
             self.stack[-1] = arrays.read_array(self, target, state)
@@ -338,19 +356,12 @@ class Machine:
         raise Malformed("outside-data", "The pickle needs buffers that are kept outside the file.")
 
 
-def rename(module: str, name: str) -> tuple[str, str]:
-    """Return the Python 3 name of a global in a pickle of protocol 2 or older (Lib/_compat_pickle.py)."""
-    if (module, name) in NAME_MAPPING:
-        return NAME_MAPPING[module, name]
-    return IMPORT_MAPPING.get(module, module), name
-
-
 HANDLERS: dict[str, Callable[[Machine, Argument], None]] = {
     "FRAME": Machine.on_frame,
     "MARK": Machine.on_mark,
     "POP": Machine.on_pop,
     "POP_MARK": lambda machine, _: (machine.pop_mark(), None)[1],
-    "DUP": lambda machine, _: machine.stack.append(machine.top()),
+    "DUP": lambda machine, _: machine.push_again(machine.top()),
     "STOP": Machine.on_stop,
     "PUT": Machine.on_put,
     "BINPUT": Machine.on_put,

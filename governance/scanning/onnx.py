@@ -31,6 +31,8 @@ DOMAINS = frozenset(
     }
 )
 PYTHON_OPERATORS = frozenset({"PyOp", "PythonOp", "PythonOpGrad", "PyCustomOp"})
+# Carries a compiled program for one accelerator, or the path of one.
+COMPILED = ("com.microsoft", "EPContext")
 MODEL = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES}
 MODEL |= {25: BYTES, 26: BYTES}
 IR_VERSION, GRAPH, OPSETS, TRAINING, FUNCTIONS = 1, 7, 8, 20, 25
@@ -72,17 +74,19 @@ def read(piece: Piece, scene: Scene) -> None:
         elif item.number == TRAINING:
             for part in _children(message, item):
                 _walk_graph(message, part, seen, 0)
-    for domain, operator in sorted(seen.operators - seen.functions):
-        _judge_operator(piece, scene, domain, operator)
+    for domain, operator in sorted(seen.operators):
+        _judge_operator(piece, scene, domain, operator, own=(domain, operator) in seen.functions)
     for location in sorted(seen.locations):
         _judge_location(piece, scene, location)
 
 
-def _judge_operator(piece: Piece, scene: Scene, domain: str, operator: str) -> None:
-    """Judge an operator that the model does not define itself."""
+def _judge_operator(piece: Piece, scene: Scene, domain: str, operator: str, own: bool) -> None:
+    """Judge an operator; what the model defines itself is judged by what it is made of."""
     if operator in PYTHON_OPERATORS:
         scene.reject(piece, "python-operator", f"The operator {operator} runs Python code.")
-    elif domain not in DOMAINS:
+    elif (domain, operator) == COMPILED:
+        scene.hold(piece, "custom-operator", f"The operator {operator} holds a program compiled for an accelerator.")
+    elif domain not in DOMAINS and not own:
         shown = f"{domain[:80]}.{operator[:80]}"
         scene.hold(piece, "custom-operator", f"The operator {shown} needs a library of its own.")
 
@@ -90,7 +94,7 @@ def _judge_operator(piece: Piece, scene: Scene, domain: str, operator: str) -> N
 def _judge_location(piece: Piece, scene: Scene, location: str) -> None:
     """Refuse weights that are read from outside the model's folder."""
     parts = PurePosixPath(location).parts
-    if not location or location.startswith("/") or ".." in parts or "\\" in location or SCHEME.match(location):
+    if not location or location.startswith(("/", "~")) or ".." in parts or "\\" in location or SCHEME.match(location):
         scene.reject(piece, "external-path", f"Weights are read from {location[:120]!r}, outside the model's folder.")
     elif "\0" in location:
         scene.reject(piece, "external-path", "Weights are read from a path with a zero byte.")

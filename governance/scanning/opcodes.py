@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from governance.scanning.limits import Unreadable
 
 LONGEST_TEXT = 1 << 16
-LONGEST_LINE = 1 << 20
+LONGEST_LINE = 1 << 26
 LARGEST_LONG = 1 << 16
 
 
@@ -58,8 +58,13 @@ def take(stream: Source, count: int) -> bytes:
 
 
 def take_line(stream: Source) -> bytes:
-    """Return one line without its newline. Raises Malformed when there is none."""
+    """Return one line without its newline. Raises Malformed when there is none, Unreadable when it is too long.
+
+    Protocol 0 writes whole arrays as one line.
+    """
     line = stream.readline(LONGEST_LINE)
+    if len(line) == LONGEST_LINE:
+        raise Unreadable("too-large", f"The pickle has a line of more than {LONGEST_LINE:,} bytes.")
     if not line.endswith(b"\n"):
         raise Malformed("no-stop", "The pickle ends, or has a line without an end, before its STOP opcode.")
     return line[:-1]
@@ -159,7 +164,12 @@ def eight_byte_float(stream: Source) -> float:
     return 0.5
 
 
-def quoted_line(stream: Source) -> str:
+def shorten(value: str) -> str | LongText:
+    """Return a text, or only its length when it is too long to be a name or a setting."""
+    return value if len(value) <= LONGEST_TEXT else LongText(len(value))
+
+
+def quoted_line(stream: Source) -> str | LongText:
     """Return the text of a STRING opcode: quoted, with backslash escapes."""
     line = take_line(stream)
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in {b"'", b'"'}:
@@ -171,7 +181,7 @@ def quoted_line(stream: Source) -> str:
             data, _ = codecs.escape_decode(line[1:-1])
     except ValueError as error:
         raise Malformed("bad-argument", "The pickle has a STRING with a broken escape.") from error
-    return data.decode("latin-1")  # type: ignore[attr-defined]
+    return shorten(data.decode("latin-1"))  # type: ignore[attr-defined]
 
 
 def two_lines(stream: Source) -> tuple[str, str]:
@@ -188,7 +198,7 @@ READERS: dict[str, Callable[[Source], Argument]] = {
     "stringnl": quoted_line,
     "stringnl_noescape": lambda stream: decode(take_line(stream), "utf-8"),
     "stringnl_noescape_pair": two_lines,
-    "unicodestringnl": lambda stream: decode(take_line(stream), "raw-unicode-escape"),
+    "unicodestringnl": lambda stream: shorten(decode(take_line(stream), "raw-unicode-escape")),
     "decimalnl_short": line_number,
     "decimalnl_long": line_number,
     "floatnl": line_float,

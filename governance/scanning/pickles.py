@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from governance.scanning.allowlist import IDENTIFIERS
 from governance.scanning.limits import Unreadable, Unsafe
-from governance.scanning.machine import IDENTIFIERS, Machine, Persistent
+from governance.scanning.machine import Machine, Persistent
 from governance.scanning.opcodes import Malformed, Source, read_opcodes
 from governance.scanning.reading import Joined, Window
 from governance.scanning.scene import Piece, Scene
 
+MOST_PICKLES = 10_000
 RUNNING = {"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"}
 GLOBAL_FINDINGS = {"dangerous-global", "unknown-global", "dotted-name", "hidden-name"}
-LONGEST_LOOK = 1 << 16
+NAMING = {"BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+NAMING |= {"GET", "BINGET", "LONG_BINGET", "DUP"}
 
 
 class PlainReading(Machine):
@@ -34,13 +37,24 @@ class PlainReading(Machine):
 
 
 def read(piece: Piece, scene: Scene) -> str:
-    """Judge a piece that is one pickle and nothing else; return `joblib` when arrays stand between its opcodes."""
+    """Judge a piece that is one pickle, or several laid end to end; return `joblib` when arrays stand between opcodes.
+
+    People write several with one dump after the other; every one of them is judged like the first.
+    """
     stream = piece.window.stream()
-    machine = follow(piece, scene, stream)
-    if machine is not None and stream.tell() < piece.window.size:
-        left = piece.window.size - stream.tell()
-        scene.reject(piece, "trailing-bytes", f"{left:,} bytes follow the pickle's STOP; a loader may read on there.")
-    return "joblib" if machine is not None and machine.arrays else "pickle"
+    has_arrays = False
+    for _ in range(MOST_PICKLES):
+        start = stream.tell()
+        machine = follow(piece, scene, stream)
+        has_arrays = has_arrays or (machine is not None and bool(machine.arrays))
+        if machine is None and start:
+            left = piece.window.size - start
+            scene.reject(piece, "trailing-bytes", f"{left:,} bytes that are no pickle follow a pickle's STOP.")
+        if machine is None or stream.tell() >= piece.window.size:
+            break
+    else:
+        raise Unreadable("too-many-members", f"The file has more than {MOST_PICKLES:,} pickles laid end to end.")
+    return "joblib" if has_arrays else "pickle"
 
 
 def follow(piece: Piece, scene: Scene, stream: Source, persistent: Persistent | None = None) -> Machine | None:
@@ -65,19 +79,27 @@ def follow(piece: Piece, scene: Scene, stream: Source, persistent: Persistent | 
 
 
 def looks_like_pickle(window: Window, scene: Scene) -> bool:
-    """Return whether bytes without a protocol mark are a pickle of protocol 0 or 1 that names and runs something."""
-    if not window.size:
-        return False
-    named = False
-    stream = window.part(0, min(window.size, LONGEST_LOOK)).stream()
+    """Return whether bytes without a protocol mark are a pickle, or several, that name a global and run something."""
+    stream = window.stream()
     try:
-        for opcode, argument in read_opcodes(stream, scene.budget.spend_steps):
-            if opcode in {"GLOBAL", "INST"} and isinstance(argument, tuple):
-                named = named or all(IDENTIFIERS.fullmatch(part) for part in argument)
-            if opcode == "STACK_GLOBAL" or (named and opcode in RUNNING):
+        while stream.tell() < window.size:
+            if _names_something(stream, scene):
                 return True
     except Malformed:
         return False
+    return False
+
+
+def _names_something(stream: Source, scene: Scene) -> bool:
+    """Return whether the pickle at the stream's position names a global. Raises Malformed where it is no pickle."""
+    named, texts = False, 0
+    for opcode, argument in read_opcodes(stream, scene.budget.spend_steps):
+        texts += opcode in NAMING
+        if opcode in {"GLOBAL", "INST"} and isinstance(argument, tuple):
+            named = named or all(IDENTIFIERS.fullmatch(part) for part in argument)
+        # Any byte can be an opcode, but only a pickle has put two texts down before it names a global by them.
+        if (opcode == "STACK_GLOBAL" and texts > 1) or (named and opcode in RUNNING):
+            return True
     return named
 
 

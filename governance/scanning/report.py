@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
+from governance.scanning.allowlist import Kind, NamedGlobal
+
 
 class Verdict(StrEnum):
     """The four answers, from harmless to worst. Only `pass` is green."""
@@ -31,7 +33,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The recorded answer for one file. Everything in it survives a round trip through JSON."""
+    """The recorded answer for one file. Everything in it survives a round trip through JSON.
+
+    `held_globals` are the names that were held, with what the file does with them; `allowances_used` are the names
+    that only an allowance let through.
+    """
 
     verdict: Verdict
     format: str
@@ -43,6 +49,8 @@ class Report:
     bytes_read: int = 0
     seconds: float = 0.0
     isolation: tuple[str, ...] = field(default=())
+    held_globals: tuple[NamedGlobal, ...] = field(default=())
+    allowances_used: tuple[NamedGlobal, ...] = field(default=())
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain JSON values."""
@@ -67,9 +75,24 @@ class Report:
             bytes_read=int(str(data["bytes_read"])),
             seconds=float(str(data["seconds"])),
             isolation=tuple(str(part) for part in isolation),
+            held_globals=read_globals(data["held_globals"]),
+            allowances_used=read_globals(data["allowances_used"]),
         )
+
+
+def read_globals(items: object) -> tuple[NamedGlobal, ...]:
+    """Return globals from plain JSON values. Raises TypeError, ValueError or KeyError for anything else."""
+    if not isinstance(items, list | tuple):
+        raise TypeError("Globals are a list.")
+    return tuple(NamedGlobal(str(each["module"]), str(each["name"]), Kind(each["use"])) for each in items)
 
 
 def worst(findings: tuple[Finding, ...]) -> Verdict:
     """Return the verdict that all findings together come to."""
     return max((finding.verdict for finding in findings), key=SEVERITY.index, default=Verdict.PASS)
+
+
+def printable(text: str) -> str:
+    """Return a text that every database and screen takes, whatever control characters a name in it holds."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in safe)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from governance.scanning.allowlist import AllowList
+from governance.scanning.allowlist import LONGEST_NAME, RISING, AllowList, Kind, NamedGlobal
 from governance.scanning.limits import Budget, Limits, Unreadable, Unsafe
 from governance.scanning.reading import Joined, Window
-from governance.scanning.report import Finding, Verdict
+from governance.scanning.report import Finding, Verdict, printable
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,24 @@ class Scene:
     inspect: Callable[[Piece, Scene], str]
     findings: dict[Finding, None] = field(default_factory=dict)
     pickles: list[tuple[str, Joined]] = field(default_factory=list)
+    wanted: dict[tuple[str, str], Kind] = field(default_factory=dict)
+    used: dict[tuple[str, str], Kind] = field(default_factory=dict)
+    explained: set[tuple[str, str]] = field(default_factory=set)
+
+    def want(self, module: str, name: str, use: Kind) -> None:
+        """Keep a held global with the most that is done with it, so that a person can be asked about exactly that."""
+        key = (module, name)
+        room = len(self.wanted) < self.limits.findings and max(map(len, key)) <= LONGEST_NAME
+        if room or key in self.wanted:
+            self.wanted[key] = max(use, self.wanted.get(key, Kind.REF), key=RISING.index)
+
+    def held_globals(self) -> tuple[NamedGlobal, ...]:
+        """Return the globals that were held, in order of appearance."""
+        return tuple(NamedGlobal(*key, use) for key, use in self.wanted.items())
+
+    def allowances_used(self) -> tuple[NamedGlobal, ...]:
+        """Return the globals that only an allowance let through."""
+        return tuple(NamedGlobal(*key, use) for key, use in self.used.items())
 
     def hold(self, piece: Piece, code: str, says: str) -> None:
         """Note something that a person has to look at."""
@@ -50,6 +68,7 @@ class Scene:
 
     def note(self, finding: Finding) -> None:
         """Keep a finding once; past the limit only the first ones and the fact that there are more are kept."""
+        finding = replace(finding, says=printable(finding.says), member=printable(finding.member))
         room = self.limits.findings * (2 if finding.verdict is Verdict.REJECTED else 1)
         if len(self.findings) < room:
             self.findings.setdefault(finding)

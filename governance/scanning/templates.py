@@ -2,14 +2,17 @@
 
 A template is harmless when it only prints and branches over plain data. What reaches for Python's internals is
 rejected; names that are put together at run time cannot be judged and are held. Known attack: CVE-2024-34359.
+Where keys come from is the business of template_keys.py.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from governance.scanning import template_keys
 from governance.scanning.scene import Piece, Scene
 
 TOKEN = re.compile(
@@ -20,20 +23,30 @@ TOKEN = re.compile(
     |(?P<operator>//|\*\*|==|!=|<=|>=|[-+*/%~\[\](){}|.,:;=<>])""",
     re.VERBOSE | re.DOTALL,
 )
-HIDDEN = re.compile(r"__[^\W_]|[^\W_]__|\\x5f|\\u005f|\\U0000005f|\\137|\\N\{", re.IGNORECASE)
-DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "request", "get_flashed_messages", "url_for"})
-FRAMES = "func_globals f_globals f_builtins gi_frame gi_code cr_frame tb_frame"
-INTERNALS = frozenset(f"mro subclasses popen import_module builtins {FRAMES}".split())
+# The cases matter: \N{LOW LINE} is an underscore, \n{ is a new line and a brace.
+ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{1,3})|N\{([^}]*)\}|(.))", re.S)
+HIDDEN = re.compile(r"__[^\W_]|[^\W_]__")
+# Tag characters; runs of variation selectors and of characters without width, in which texts are hidden too.
+TAGS = re.compile("[\U000e0000-\U000e007f]|[\U000e0100-\U000e01ef]{4}|[\u200b\u200c\u200d\u2060-\u2064]{8}")
+FLAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")
+DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "get_flashed_messages", "url_for"})
+# What a web framework's request leads to; a prompt may well have a request of its own.
+WEB = "application args cookies data environ files form headers json method stream url values"
+REQUESTED = frozenset(WEB.split())
+FRAMES = "func_globals func_code f_globals f_builtins f_locals f_back f_code gi_frame gi_code cr_frame cr_code ag_frame"
+INTERNALS = frozenset(f"mro subclasses popen import_module builtins tb_frame {FRAMES}".split())
 PARTS = INTERNALS | {"class", "base", "bases", "globals", "getitem", "import", "getattribute"}
 LOADERS = frozenset({"include", "import", "from", "extends"})
-BUILDERS = frozenset({"format", "join", "list", "lower", "map", "replace", "reverse", "string", "sum", "upper"})
 CLOSERS = {"{{": "}}", "{%": "%}"}
 PAIRS = {"(": ")", "[": "]", "{": "}"}
+STRIPS = frozenset("-+")
+MOST_TOKENS = 20_000
+LARGEST_NUMBER = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of a template block."""
+    """One token of a template block; `text` of a string is what it means, without quotes and escapes."""
 
     kind: str
     text: str
@@ -46,13 +59,17 @@ def has_blocks(text: str) -> bool:
 
 def judge(piece: Piece, scene: Scene, text: str, strict: bool = True) -> None:
     """Judge every block of a template. With `strict`, a block that cannot be read is held; prose may hold such."""
+    if strict and TAGS.search(FLAGS.sub("", text)):
+        scene.hold(piece, "hidden-text", "The template holds invisible tag characters, which only models read.")
+    blocks: list[list[Token]] = []
     for tokens in read_blocks(text, scene):
-        if tokens is None:
-            if strict:
-                scene.hold(piece, "template-broken", "The template has a block that cannot be read.")
-            continue
-        _judge_names(piece, scene, tokens)
-        _judge_keys(piece, scene, tokens)
+        if tokens is not None:
+            blocks.append(tokens)
+            _judge_names(piece, scene, tokens)
+        elif strict:
+            scene.hold(piece, "template-broken", "The template has a block that cannot be read.")
+    for says in template_keys.find_built_keys(blocks, scene.budget.spend_steps):
+        scene.hold(piece, "template-key", says)
 
 
 def read_blocks(text: str, scene: Scene) -> Iterator[list[Token] | None]:
@@ -81,56 +98,91 @@ def _read_block(text: str, position: int, closer: str) -> tuple[list[Token], int
     open_pairs: list[str] = []
     while position < len(text):
         if not open_pairs and text.startswith(closer, position):
-            return tokens, position + 2
+            # A sign at either end only strips the spaces around the block.
+            signed = bool(tokens) and tokens[0].text in STRIPS and tokens[0].kind == "operator"
+            return tokens[int(signed) :], position + 2
         match = TOKEN.match(text, position)
-        if match is None or len(tokens) > 100_000:
+        if match is None or len(tokens) > MOST_TOKENS:
             break
         kind, part = str(match.lastgroup), match[0]
         if part in PAIRS:
             open_pairs.append(PAIRS[part])
         elif kind == "operator" and open_pairs and part == open_pairs[-1]:
             open_pairs.pop()
-        if kind != "space":
-            tokens.append(Token(kind, part))
+        _add(tokens, kind, part)
         position = match.end()
     return tokens, -1
 
 
+def _add(tokens: list[Token], kind: str, part: str) -> None:
+    """Add a token; neighbouring strings become one, as Jinja joins them."""
+    if kind == "string":
+        said = ESCAPE.sub(_unescape, part[1:-1])
+        if tokens and tokens[-1].kind == "string":
+            said = tokens.pop().text + said
+        tokens.append(Token(kind, said))
+    elif kind != "space":
+        tokens.append(Token(kind, part))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    """Return the character that an escape in a string stands for."""
+    two, four, eight, octal, name, other = match.groups()
+    code = two or four or eight
+    try:
+        if name is not None:
+            return unicodedata.lookup(name)
+        return chr(int(code, 16) if code else int(octal, 8)) if code or octal else str(other)
+    except (KeyError, ValueError, OverflowError):
+        return "\ufffd"
+
+
 def _judge_names(piece: Piece, scene: Scene, tokens: list[Token]) -> None:
-    """Judge names, attributes, filters and texts one by one."""
+    """Judge names, attributes, filters, numbers and texts one by one."""
     before = Token("operator", "")
     for number, token in enumerate(tokens):
-        text = token.text
-        if token.kind in {"name", "string"} and (HIDDEN.search(text) or ("__" in text and token.kind == "name")):
-            scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {text[:60]}.")
-        elif token.kind == "name" and before.text in {".", "|"} and text in INTERNALS:
-            scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {text}.")
-        elif token.kind == "name" and before.text == "|" and text == "attr":
-            scene.reject(piece, "template-internals", "The template looks up attributes by computed names (attr).")
-        elif token.kind == "name" and before.text not in {".", "|"} and text in DOORS:
-            scene.reject(piece, "template-door", f"The template uses {text}, a known way out of the template.")
-        elif number == 0 and text in LOADERS:
-            scene.hold(piece, "template-loads", f"The template loads another one ({text}).")
-        elif token.kind == "string" and text[1:-1].strip("_") in PARTS:
-            scene.hold(piece, "template-parts", f"The template holds the text {text[:40]}, a part of an internal name.")
-        elif token.kind == "string" and len(text) > 2 and not text[1:-1].strip("_"):
-            scene.hold(piece, "template-parts", "The template holds a text of underscores only.")
+        if token.kind == "name":
+            _judge_name(piece, scene, token.text, before.text)
+            if [part.text for part in tokens[number : number + 2]] == ["request", "."] and number + 2 < len(tokens):
+                _judge_request(piece, scene, tokens[number + 2].text)
+            if number == 0 and token.text in LOADERS:
+                scene.hold(piece, "template-loads", f"The template loads another one ({token.text}).")
+        elif token.kind == "string":
+            _judge_string(piece, scene, token.text)
+            if token.text == "attr" and before.text == "(":
+                scene.reject(piece, "template-internals", "The template hands on the filter that looks up attributes.")
+        elif token.kind == "number" and (before.text == "**" or _is_large(token.text)):
+            scene.hold(piece, "template-large", f"The template counts with a number as large as {token.text[:20]}.")
         before = token
 
 
-def _judge_keys(piece: Piece, scene: Scene, tokens: list[Token]) -> None:
-    """Hold subscripts whose key is put together from texts."""
-    open_keys: list[bool] = []
-    before = Token("operator", "")
-    for token in tokens:
-        text = token.text
-        if token.kind == "operator" and text in PAIRS:
-            is_key = text == "[" and (before.kind in {"name", "string"} or before.text in {")", "]"})
-            open_keys.append(is_key or any(open_keys))
-        elif token.kind == "operator" and text in PAIRS.values() and open_keys:
-            open_keys.pop()
-        elif any(open_keys):
-            joined = token.kind == "string" and before.text in {"+", "*", "%"}
-            if text == "~" or joined or (before.text == "|" and text in BUILDERS):
-                scene.hold(piece, "template-key", "The template puts a key together at run time.")
-        before = token
+def _judge_request(piece: Piece, scene: Scene, attribute: str) -> None:
+    """Judge what is read from a request."""
+    if attribute in REQUESTED:
+        scene.reject(piece, "template-door", f"The template uses request.{attribute}, a known way out of the template.")
+
+
+def _is_large(digits: str) -> bool:
+    """Return whether a whole number is larger than any template counts to."""
+    plain = digits.replace("_", "")
+    return plain.isdecimal() and (len(plain) > 12 or int(plain) > LARGEST_NUMBER)
+
+
+def _judge_name(piece: Piece, scene: Scene, name: str, before: str) -> None:
+    """Judge a name behind the token `before`."""
+    if "__" in name or (before in {".", "|"} and name in INTERNALS):
+        scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {name[:60]}.")
+    elif before == "|" and name == "attr":
+        scene.reject(piece, "template-internals", "The template looks up attributes by computed names (attr).")
+    elif before not in {".", "|"} and name in DOORS:
+        scene.reject(piece, "template-door", f"The template uses {name}, a known way out of the template.")
+
+
+def _judge_string(piece: Piece, scene: Scene, said: str) -> None:
+    """Judge what a string in a template means."""
+    if HIDDEN.search(said):
+        scene.reject(piece, "template-internals", f"The template reaches for Python's internals: {said[:60]!r}.")
+    elif said.strip("_") in PARTS:
+        scene.hold(piece, "template-parts", f"The template holds the text {said[:40]!r}, a part of an internal name.")
+    elif said and not said.strip("_"):
+        scene.hold(piece, "template-parts", "The template holds a text of underscores only.")

@@ -8,25 +8,30 @@ from __future__ import annotations
 import json
 import re
 
-from governance.scanning import keras, templates
+from governance.scanning import keras, remote_code, saved_ops, templates
 from governance.scanning.allowlist import Kind
+from governance.scanning.documents import read_json
 from governance.scanning.formats import suffix_of
 from governance.scanning.limits import Unreadable
 from governance.scanning.scene import Piece, Scene
 
 JSON_SUFFIXES = frozenset({".json", ".ipynb"})
+YAML_SUFFIXES = frozenset({".yaml", ".yml", ""})
+GRAPH_SUFFIXES = frozenset({".pbtxt", ".prototxt"})
+MARKUP_SUFFIXES = frozenset({".xml", ".pmml"})
 TEMPLATE_SUFFIXES = frozenset({".jinja", ".jinja2", ".j2"})
 PROMPT_SUFFIXES = TEMPLATE_SUFFIXES | {".txt", ".md", ".prompt", ".mustache", ".tmpl"}
 SCRIPTS = ".py .pyw .pyx .ipynb .sh .bash .zsh .bat .cmd .ps1 .js .mjs .ts .rb .pl .lua .php .r .jl .service .desktop"
 COMPILED = ".c .cc .cpp .cu .h .rs .go .java"
 CODE_SUFFIXES = frozenset(f"{SCRIPTS} {COMPILED}".split())
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-TAGS = re.compile("[\U000e0000-\U000e007f]")
-FLAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+")
-PYTHON_YAML = re.compile(r"!!?python/|tag:yaml\.org,2002:python/|!<[^>]{0,200}python/")
+PYTHON_YAML = re.compile(r"!!?python/|tag:yaml\.org,2002:python/|!<[^>]{0,200}python/|%TAG\s[^\n]{0,200}python")
+OTHER_YAML = re.compile(r"!!?(?:js/(?:function|regexp|undefined)|ruby/|perl/|(?:javax?|com|org|net|sun)\.\w+\.)")
 TARGET = re.compile(r"""\b_target_["']?\s{0,20}[:=]\s{0,20}["']?([A-Za-z_][\w.]{0,200})""")
-REMOTE_CODE = frozenset({"auto_map", "custom_pipelines", "trust_remote_code"})
-PYTHON_JSON = frozenset({"py/reduce", "py/object", "py/function", "py/object/new", "py/repr", "py/newargs"})
+# An entity that is read from elsewhere; any other one; a description of the document that is read from elsewhere.
+FOREIGN_ENTITY = re.compile(r"<!ENTITY\s+(?:%\s+)?[^\s>]{1,200}\s+(?:SYSTEM|PUBLIC)\b", re.IGNORECASE)
+FOREIGN_TYPE = re.compile(r"<!DOCTYPE\s+[^\s>\[]{1,200}\s+(?:SYSTEM|PUBLIC)\b", re.IGNORECASE)
+INCLUDED = re.compile(r"<[\w.-]{0,40}:?include\s[^>]{0,400}\bhref\s*=", re.IGNORECASE)
 DEEPEST = 500
 
 
@@ -38,27 +43,60 @@ def read(piece: Piece, scene: Scene) -> str:
         )
     text = decode(piece.window.head(piece.window.size))
     suffix = suffix_of(piece.name)
-    found = CONTROLS.search(text)
+    # JSON has rules of its own for them, and vocabularies hold every character there is.
+    found = None if suffix in JSON_SUFFIXES else CONTROLS.search(text)
     if found:
         scene.hold(piece, "control-character", f"The text holds the control character U+{ord(found[0]):04X}.")
     if suffix in CODE_SUFFIXES or text.startswith("#!"):
         scene.hold(piece, "source-code", "This is program code, which a loader may run.")
         return "code"
     _judge_targets(piece, scene, text)
-    if suffix in JSON_SUFFIXES:
+    if suffix in JSON_SUFFIXES or (not suffix and _is_json(text)):
         judge_json(piece, scene, text)
         return "json"
-    if PYTHON_YAML.search(text):
-        scene.reject(piece, "yaml-python", "The text has a YAML tag that makes Python objects or calls.")
-    if "<!ENTITY" in text and "<?xml" in text[:200].lower():
-        scene.hold(piece, "xml-entity", "The XML defines entities, which may read other files.")
-    if suffix in PROMPT_SUFFIXES and TAGS.search(FLAGS.sub("", text)):
-        scene.hold(
-            piece, "hidden-text", "The text holds invisible tag characters, which models read and people do not."
-        )
+    _judge_kinds(piece, scene, text, suffix)
     if templates.has_blocks(text):
         templates.judge(piece, scene, text, strict=suffix in TEMPLATE_SUFFIXES)
     return "text"
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text without a suffix is a JSON object, as caches name files by their digest."""
+    if text[:4096].lstrip()[:1] != "{":
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _judge_kinds(piece: Piece, scene: Scene, text: str, suffix: str) -> None:
+    """Judge a text for what readers of YAML, XML and graphs do with it, and for what people do not see in it."""
+    if PYTHON_YAML.search(text):
+        scene.reject(piece, "yaml-python", "The text has a YAML tag that makes Python objects or calls.")
+    if OTHER_YAML.search(text):
+        scene.hold(piece, "yaml-objects", "The text has a YAML tag that makes objects of a program.")
+    if suffix in YAML_SUFFIXES:
+        remote_code.judge_yaml(piece, scene, text)
+    if suffix in GRAPH_SUFFIXES:
+        saved_ops.judge_text(piece, scene, text)
+    if suffix in MARKUP_SUFFIXES or text[:200].lstrip().lower().startswith(("<?xml", "<!doctype", "<!entity")):
+        _judge_markup(piece, scene, text, suffix)
+    if suffix in PROMPT_SUFFIXES - TEMPLATE_SUFFIXES and templates.TAGS.search(templates.FLAGS.sub("", text)):
+        scene.hold(
+            piece, "hidden-text", "The text holds invisible tag characters, which models read and people do not."
+        )
+
+
+def _judge_markup(piece: Piece, scene: Scene, text: str, suffix: str) -> None:
+    """Judge XML for what its readers fetch or expand."""
+    if FOREIGN_ENTITY.search(text):
+        scene.reject(piece, "xml-entity", "The XML defines an entity that is read from another file or address.")
+    elif "<!ENTITY" in text:
+        scene.hold(piece, "xml-entity", "The XML defines entities, which may grow without bounds.")
+    if suffix in MARKUP_SUFFIXES and (FOREIGN_TYPE.search(text) or INCLUDED.search(text)):
+        scene.hold(piece, "xml-include", "The XML reads a description or a part of itself from another file.")
 
 
 def _judge_targets(piece: Piece, scene: Scene, text: str) -> None:
@@ -83,36 +121,44 @@ def decode(data: bytes) -> str:
 
 def judge_json(piece: Piece, scene: Scene, text: str) -> None:
     """Judge a JSON text: remote code, chat templates, Keras models. Raises Unreadable when it is not JSON."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("not-json", f"The text is not JSON: {str(error)[:120]}.") from error
-    if keras.looks_like(document):
-        keras.judge(piece, scene, document)
-    waiting: list[tuple[object, int]] = [(document, 0)]
+    document = read_json(piece, scene, text)
+    remote_code.judge_document(piece, scene, document)
+    waiting: list[tuple[object, int, bool]] = [(document, 0, False)]
     while waiting:
-        value, depth = waiting.pop()
+        value, depth, inside = waiting.pop()
         if depth > DEEPEST:
             raise Unreadable("too-deep", f"The JSON is nested more than {DEEPEST} deep.")
         if isinstance(value, dict):
+            if not inside and keras.looks_like(value):
+                # It judges everything inside too.
+                keras.judge(piece, scene, value)
+                inside = True
+            remote_code.judge_members(piece, scene, value)
             _judge_members(piece, scene, value)
-            waiting += [(part, depth + 1) for part in value.values() if isinstance(part, dict | list)]
+            waiting += [(part, depth + 1, inside) for part in value.values() if _holds(part)]
         elif isinstance(value, list):
-            waiting += [(part, depth + 1) for part in value if isinstance(part, dict | list)]
+            waiting += [(part, depth + 1, inside) for part in value if _holds(part)]
+        elif isinstance(value, str) and templates.has_blocks(value):
+            templates.judge(piece, scene, value, strict=False)
+
+
+def _holds(value: object) -> bool:
+    """Return whether a value can hold something to judge; most values of a vocabulary cannot."""
+    return isinstance(value, dict | list) or (isinstance(value, str) and "{" in value)
 
 
 def _judge_members(piece: Piece, scene: Scene, value: dict[str, object]) -> None:
-    """Judge the members of one JSON object."""
-    for key in sorted(REMOTE_CODE & set(value)):
-        if value[key]:
-            scene.hold(
-                piece, "remote-code", f"The configuration asks the loader to run code of its repository ({key})."
-            )
-    for key in sorted(PYTHON_JSON & set(value)):
-        scene.reject(piece, "json-python", f"The JSON makes Python objects or calls when jsonpickle reads it ({key}).")
-    template = value.get("chat_template")
-    choices = template if isinstance(template, list) else [template]
-    for choice in choices:
-        says = choice.get("template") if isinstance(choice, dict) else choice
-        if isinstance(says, str):
-            templates.judge(piece, scene, says)
+    """Judge the templates and graphs among the members of one JSON object."""
+    for key in value.keys() & {"chat_template", "chat_templates"}:
+        template = value[key]
+        choices = list(template.values()) if isinstance(template, dict) else template
+        for choice in choices if isinstance(choices, list) else [choices]:
+            says = choice.get("template") if isinstance(choice, dict) else choice
+            if isinstance(says, str):
+                templates.judge(piece, scene, says)
+    nodes = value.get("node")
+    if isinstance(nodes, list) and {"node", "versions"} <= set(value):
+        # TensorFlow.js keeps graphs as JSON.
+        for node in nodes:
+            if isinstance(node, dict) and isinstance(node.get("op"), str):
+                saved_ops.judge(piece, scene, str(node["op"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -68,12 +69,16 @@ class Bag:
 
 @dataclass(slots=True, eq=False)
 class Map:
-    """A dictionary. The first text keys are kept by name; of the rest only what is more than a literal."""
+    """A dictionary. The first text keys are kept by name; of the rest only what is more than a literal.
+
+    `computed` says that a key is neither written out nor a tuple of what is.
+    """
 
     named: dict[str, Value] = field(default_factory=dict)
     others: list[Value] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
     crowded: bool = False
+    computed: bool = False
 
     def put(self, key: Value, value: Value) -> None:
         """Set one pair."""
@@ -84,10 +89,18 @@ class Map:
                 self.named[key] = value
                 return
         self.crowded = True
+        self.computed = self.computed or isinstance(key, Made)
         self.others += [part for part in (key, value) if not isinstance(part, Literal)]
 
 
 Value: TypeAlias = "Literal | Name | Made | Bag | Map | tuple[Value, ...]"
+
+
+def rename(module: str, name: str) -> tuple[str, str]:
+    """Return the Python 3 name of a global in a pickle of protocol 2 or older (Lib/_compat_pickle.py)."""
+    if (module, name) in NAME_MAPPING:
+        return NAME_MAPPING[module, name]
+    return IMPORT_MAPPING.get(module, module), name
 
 
 def is_dunder(name: str) -> bool:

@@ -6,14 +6,17 @@ must agree, cover every byte, and name every member once. Source: PKWARE APPNOTE
 
 from __future__ import annotations
 
-import stat
+import bz2
+import lzma
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from governance.scanning.compressed import MEMORY, Decompressor, Stream, Zstandard, open_lzma
 from governance.scanning.limits import Unreadable, Unsafe
-from governance.scanning.reading import CHUNK, Window, in_memory
+from governance.scanning.names import Names
+from governance.scanning.reading import Window, in_memory
 from governance.scanning.scene import Piece, Scene
 
 END = struct.Struct("<4s4H2LH")
@@ -22,12 +25,20 @@ END64 = struct.Struct("<4sQ2H2L4Q")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF
-STORED, DEFLATED = 0, 8
+STORED, LZMA = 0, 14
 HAS_DESCRIPTOR = 0x8
 UTF8 = 0x800
 SECRET = {0x1: "encrypted", 0x20: "patched data", 0x40: "strongly encrypted", 0x2000: "masked headers"}
 UNIX = 3
 LARGEST_DIRECTORY = 64 << 20
+LZMA_HEADER = 9
+# Besides the two that PyTorch reads: what Python's zipfile and newer archivers write.
+METHODS: dict[int, Callable[[], Decompressor]] = {
+    8: lambda: zlib.decompressobj(-zlib.MAX_WBITS),
+    12: bz2.BZ2Decompressor,
+    93: Zstandard,
+    95: lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY),
+}
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,11 @@ def has_directory(window: Window) -> bool:
     return start >= 0 and (size == FULL32 or window.at(start, min(4, end - start)) in {b"PK\1\2", b""})
 
 
-def read_members(piece: Piece, scene: Scene) -> list[tuple[Member, Window]]:
-    """Return the members of a zip with windows over their packed data, in order. Raises Unreadable or Unsafe."""
+def read_members(piece: Piece, scene: Scene, appended: bool = False) -> list[tuple[Member, Window]]:
+    """Return the members of a zip with windows over their packed data, in order. Raises Unreadable or Unsafe.
+
+    An appended zip stands behind other content, which its caller has read.
+    """
     window = piece.window
     end = find_end(window)
     if end is None:
@@ -94,7 +108,7 @@ def read_members(piece: Piece, scene: Scene) -> list[tuple[Member, Window]]:
     members = list(_read_directory(window.at(start, size), count))
     _refuse_names(members)
     places = sorted((_place(window, member) for member in members), key=lambda place: place.start)
-    _refuse_gaps(window, places, start)
+    _refuse_gaps(places, places[0].start if appended and places else 0, start)
     return [
         (place.member, window.part(place.data, place.member.packed))
         for place in places
@@ -113,31 +127,30 @@ def unpack(scene: Scene, member: Member, packed: Window, keep: bool = True) -> W
     if keep and member.size > scene.limits.memory_bytes:
         raise Unreadable("too-large", f"{member.name} expands to {member.size:,} bytes, too many to read at once.")
     kept, crc, total = [], 0, 0
-    for chunk in _inflate(packed):
+    stream, packed = _open(member, packed)
+    for chunk in stream.read(packed):
         crc, total = zlib.crc32(chunk, crc), total + len(chunk)
         scene.budget.spend_expanded(len(chunk), packed.size, total)
         if total > member.size:
             raise Unsafe("zip-size-lie", f"{member.name} expands to more bytes than the zip says.")
         if keep:
             kept.append(chunk)
+    # Old LZMA may end without a mark of its own; then the size alone says where.
+    if stream.left or not (stream.ended or (member.method == LZMA and total == member.size)):
+        raise Unreadable("zip-broken", "A member of the zip is cut off, or has bytes behind its compressed data.")
     _check_sums(member, crc, total)
     return in_memory(b"".join(kept), scene.budget)
 
 
-def _inflate(packed: Window) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a deflated member in bounded pieces."""
-    machine = zlib.decompressobj(-zlib.MAX_WBITS)
-    for part in packed.chunks():
-        chunk, data = part, b""
-        while chunk or len(data) == CHUNK:
-            try:
-                data = machine.decompress(chunk, CHUNK)
-            except zlib.error as error:
-                raise Unreadable("zip-broken", f"A member of the zip cannot be decompressed: {error}.") from error
-            yield data
-            chunk = machine.unconsumed_tail
-    if not machine.eof or machine.unused_data:
-        raise Unreadable("zip-broken", "A member of the zip is cut off, or has bytes behind its compressed data.")
+def _open(member: Member, packed: Window) -> tuple[Stream, Window]:
+    """Return the stream of a member's compression, and the window over its compressed bytes alone."""
+    if member.method != LZMA:
+        return Stream(METHODS[member.method]()), packed
+    # APPNOTE 5.8.8: version of the library, size of the settings, the settings, and then raw LZMA.
+    header = packed.at(0, LZMA_HEADER)
+    if int.from_bytes(header[2:4], "little") != LZMA_HEADER - 4:
+        raise Unreadable("zip-broken", "A member of the zip has settings of LZMA that cannot be read.")
+    return Stream(open_lzma(header[4:], member.size), member.size), packed.rest(LZMA_HEADER)
 
 
 def _check_sums(member: Member, crc: int, size: int) -> None:
@@ -218,25 +231,18 @@ def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, 
 
 
 def _refuse_names(members: list[Member]) -> None:
-    """Refuse names that leave the folder, hide something, or appear twice (PyTorch ignores their case)."""
-    seen = set()
+    """Refuse names that lead out or hide something, encryption, and compressions that nobody here reads."""
+    names = Names("zip")
     for member in members:
-        name = member.name
-        parts = name.rstrip("/").split("/")
-        if "\\" in name or "\0" in name or ":" in parts[0] or name.startswith("/") or ".." in parts or not parts[-1]:
-            raise Unsafe("zip-path", f"A name in the zip leads outside of it: {name[:120]!r}.")
-        if name.rstrip("/").casefold() in seen:
-            raise Unsafe("zip-duplicate", f"The zip has two members named {name[:120]!r}.")
-        seen.add(name.rstrip("/").casefold())
+        names.add(member.name, member.mode)
         for bit, says in SECRET.items():
             if member.flags & bit:
-                raise Unreadable("encrypted", f"{name[:120]} is marked as {says}, so it cannot be read.")
-        if member.mode and stat.S_IFMT(member.mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise Unsafe("zip-link", f"{name[:120]} is a link or a device, not a file.")
-        if member.method not in {STORED, DEFLATED}:
-            raise Unreadable("zip-method", f"{name[:120]} is compressed by method {member.method}, which is not read.")
+                raise Unreadable("encrypted", f"{member.name[:120]} is marked as {says}, so it cannot be read.")
+        if member.method not in {STORED, LZMA, *METHODS}:
+            says = f"{member.name[:120]} is compressed by method {member.method}, which is not read."
+            raise Unreadable("zip-method", says)
         if member.method == STORED and member.packed != member.size:
-            raise Unsafe("zip-size-lie", f"{name[:120]} is stored, but its two sizes differ.")
+            raise Unsafe("zip-size-lie", f"{member.name[:120]} is stored, but its two sizes differ.")
 
 
 def _place(window: Window, member: Member) -> Place:
@@ -274,9 +280,9 @@ def _descriptor_size(window: Window, at: int, true: tuple[int, int, int]) -> int
     raise Unsafe("zip-mismatch", "A member of the zip is described differently by the record behind it.")
 
 
-def _refuse_gaps(window: Window, places: list[Place], directory: int) -> None:
+def _refuse_gaps(places: list[Place], begin: int, directory: int) -> None:
     """Refuse bytes that belong to no member, and members that share bytes."""
-    position = 0
+    position = begin
     for place in places:
         if place.start != position:
             raise Unsafe("zip-hidden", f"Bytes before {place.member.name[:120]} belong to no member, or to two.")

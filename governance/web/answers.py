@@ -102,8 +102,21 @@ class SubmissionAnswer(Schema):
     url: str
 
 
+class ChallengeAnswer(Schema):
+    """A vulnerability that puts a version in doubt: in which version it was found, and until when to answer it."""
+
+    vulnerability: str
+    severity: str
+    version: str
+    since: str
+    due: str
+
+
 class GateAnswer(Schema):
-    """The gate's answer: allow, and for a no the reasons and what would make it a yes."""
+    """The gate's answer: allow, and for a no the reasons and what would make it a yes.
+
+    `challenges` stand open also while the answer is still yes; `expires_at` is never later than the first of them.
+    """
 
     allow: bool
     version: str | None
@@ -111,6 +124,7 @@ class GateAnswer(Schema):
     reasons: list[ReasonAnswer]
     decision: DecisionLinks | None
     expires_at: str | None
+    challenges: list[ChallengeAnswer]
 
 
 class PromotionAnswer(Schema):
@@ -257,6 +271,18 @@ def gate(answer: standing.Standing) -> GateAnswer:
         reasons=reasons_of(answer.reasons),
         decision=decision_links(answer.decision_id),
         expires_at=seal.instant(answer.expires_at) if answer.expires_at else None,
+        challenges=[challenge(each) for each in answer.challenges],
+    )
+
+
+def challenge(doubt: standing.OpenChallenge) -> ChallengeAnswer:
+    """Return one open challenge."""
+    return ChallengeAnswer(
+        vulnerability=doubt.vulnerability,
+        severity=doubt.severity,
+        version=doubt.root,
+        since=seal.instant(doubt.since),
+        due=seal.instant(doubt.due),
     )
 
 

@@ -12,10 +12,10 @@ from ninja import Query, Router, Schema, Status
 from pydantic import StringConstraints
 
 from audit.seal import BUNDLE_TYPE
-from governance import decisions, promotions, submissions
+from governance import decisions, promotions, submissions, triage
 from governance.models import Decision, Submission
 from governance.permissions import visible
-from governance.web import answers
+from governance.web import answers, finding_answers
 from registry.registration import Semver, Slug
 from registry.web.doors import NOES, Part, caller, find_version, guard
 
@@ -82,6 +82,34 @@ def submit(request: HttpRequest, asset: Slug, number: Semver, body: SubmissionPa
     version = find_version(request, asset, number)
     opened = submissions.submit(version, body.environment, actor=caller(request), note=body.note)
     return Status(201, answers.submission(opened))
+
+
+@router.get(
+    "/versions/{asset}/{number}/findings",
+    auth=guard("read", "register"),
+    response={200: list[finding_answers.FindingAnswer], **NOES},
+    summary="Known vulnerabilities of a version, and how they are answered",
+)
+def list_findings(request: HttpRequest, asset: Slug, number: Semver) -> list[finding_answers.FindingAnswer]:
+    """Return the findings, open and severe ones first, each with the statement that counts and the one that waits."""
+    return finding_answers.findings(find_version(request, asset, number))
+
+
+@router.post(
+    "/versions/{asset}/{number}/findings/{uuid:finding}/statements",
+    auth=guard("register"),
+    response={201: finding_answers.StatementAnswer, **NOES},
+    summary="State something about a finding",
+)
+def state(
+    request: HttpRequest, asset: Slug, number: Semver, finding: UUID, body: finding_answers.StatementPart
+) -> Status:
+    """State it in an OpenVEX document that is kept as evidence; security answers, except when it opens again."""
+    found = finding_answers.of(find_version(request, asset, number), finding)
+    if found is None:
+        raise Http404(f"No finding {finding} of {asset}@{number} is there.")
+    made = triage.state_by_document(found, actor=caller(request), **body.dict())
+    return Status(201, finding_answers.said_as(made))
 
 
 @router.get(

@@ -166,7 +166,8 @@ def tiles(mine: list[queries.QueueRow], found: dict[str, Any], tolerated: list[A
     """Return the numbers on top of the home page."""
     late = sum(row.is_overdue for row in mine)
     stopped = sum(row["tone"] == "bad" for row in found["drafts"])
-    count, ending = len(mine) + len(found["waivers_waiting"]) + stopped, found["ending"]
+    others = sum(len(found[name]) for name in ("waivers_waiting", "triage_waiting", "challenged"))
+    count, ending = len(mine) + others + stopped, found["ending"]
     return [
         {
             "label": "Your turn",

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from governance import queries, standing
 from governance.permissions import READERS, seats_of, visible
-from governance.web import panels, waivers
+from governance.triage import answering, tasks
+from governance.web import finding_panels, panels, waivers
 from registry.models import User, Version
 
 SOON, FOREVER = timedelta(days=30), timedelta(days=36_500)
@@ -36,8 +37,8 @@ def count_my_turn(user: User) -> int:
 def home(request: HttpRequest) -> HttpResponse:
     """Show what waits for me, my drafts, what ends soon, and the posture."""
     user: Any = request.user
-    rows = rows_of(user)
-    turn = panels.turns(rows, teams=set(user.memberships.values_list("team_id", flat=True)))
+    rows, teams = rows_of(user), set(user.memberships.values_list("team_id", flat=True))
+    turn = panels.turns(rows, teams=teams)
     living = waivers.living(user)
     now = timezone.now()
     in_force = visible(user, standing.expiring(now + FOREVER), asset="version__asset")
@@ -45,6 +46,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "my_turn": [panels.queue_row(row) for row in turn],
         "in_review": [panels.queue_row(row) for row in rows if row not in turn][:MOST_OTHERS],
         "waivers_waiting": waivers.waiting(living, user),
+        "triage_waiting": [finding_panels.turn(group) for group in answering.turns(user, teams)],
+        "challenged": [finding_panels.challenge(each) for each in tasks.challenges_of(teams)],
         "drafts": panels.draft_rows(queries.my_drafts(user)),
         "ending": list(in_force.filter(expires_at__lte=now + SOON)[:MOST_ENDING]),
         **panels.posture(visible(user, Version.objects.all()), in_force),

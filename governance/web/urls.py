@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from governance.web import decisions, moves, policies, queues, submissions, waivers
+from governance.web import allowances, checks, decisions, findings, moves, policies, queues, submissions, waivers
 
 app_name = "governance"
 VERSION = "versions/<str:slug>/<str:number>"
@@ -14,14 +14,21 @@ urlpatterns = [
     path("submissions/<uuid:public_id>/", submissions.submission, name="submission"),
     path("submissions/<uuid:public_id>/review/", submissions.review, name="review"),
     path("submissions/<uuid:public_id>/withdraw/", submissions.withdraw, name="withdraw"),
+    path(f"{VERSION}/checks/<slug:name>/", checks.check, name="check"),
+    path(f"{VERSION}/checks/<slug:name>/ask/", checks.ask_again, name="check-ask"),
     path(f"{VERSION}/do/nominate/", moves.nominate, name="nominate"),
     path(f"{VERSION}/do/submit/", moves.submit, name="submit"),
     path(f"{VERSION}/do/promote/", moves.promote, name="promote"),
     path(f"{VERSION}/do/roll-back/", moves.roll_back, name="roll-back"),
     path(f"{VERSION}/do/waive/", waivers.request_waiver, name="waiver-request"),
+    path(f"{VERSION}/do/allow-global/", allowances.allow_global, name="allow-global"),
+    path(f"{VERSION}/do/revoke-global/<uuid:public_id>/", allowances.revoke_global, name="revoke-global"),
     path(f"{VERSION}/do/<slug:move>/", moves.make, name="move"),
     path("waivers/", waivers.waiver_list, name="waivers"),
     path("waivers/<uuid:public_id>/", waivers.waiver, name="waiver"),
+    path("findings/", findings.findings, name="findings"),
+    # A database may put any character into the name of a vulnerability.
+    path("findings/<path:vulnerability>/", findings.finding, name="finding"),
     path("decisions/<uuid:public_id>/", decisions.decision, name="decision"),
     path("decisions/<uuid:public_id>/revoke/", decisions.revoke, name="revoke"),
     path("decisions/<uuid:public_id>/decision.sigstore.json", decisions.sigstore, name="decision-sigstore"),

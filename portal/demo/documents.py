@@ -25,9 +25,15 @@ GOOD = {
 }
 PARTS = {"numpy": "2.2.6", "scikit-learn": "1.7.2", "joblib": "1.5.2", "scipy": "1.15.3", "threadpoolctl": "3.6.0"}
 
+# What the packages of the demo are licensed under, as their publishers say.
+LICENCES = {
+    **dict.fromkeys(("numpy", "scikit-learn", "joblib", "scipy", "threadpoolctl", "torch", "jinja2"), "BSD-3-Clause"),
+    **dict.fromkeys(("transformers", "safetensors", "tokenizers", "requests"), "Apache-2.0"),
+}
+
 
 def sbom(name: str, number: str, sha256: str, parts: Mapping[str, str] = PARTS) -> bytes:
-    """Return a CycloneDX 1.6 SBOM that describes an artifact and names its Python packages."""
+    """Return a CycloneDX 1.6 SBOM that describes an artifact and names its Python packages with their licences."""
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -48,6 +54,7 @@ def sbom(name: str, number: str, sha256: str, parts: Mapping[str, str] = PARTS) 
                 "name": package,
                 "version": version,
                 "purl": f"pkg:pypi/{package}@{version}",
+                **({"licenses": [{"license": {"id": LICENCES[package]}}]} if package in LICENCES else {}),
             }
             for package, version in parts.items()
         ],

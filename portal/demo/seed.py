@@ -15,7 +15,7 @@ from governance import advisories, lifecycle, promotions, reviews, submissions, 
 from portal.demo import artifacts, documents
 from portal.demo.advisories import write_archive
 from portal.demo.cast import Cast, gather
-from portal.demo.walk import Walk
+from portal.demo.walk import DATASET, Walk
 from registry import drafts
 from registry.models import Version
 
@@ -28,6 +28,14 @@ PROMPT_2 = PROMPT + "Answer in the customer's language. Keep it under 120 words.
 LLM_PARTS = {"torch": "2.7.1", "transformers": "4.57.1", "safetensors": "0.6.2", "tokenizers": "0.22.1"}
 OLD_PARTS = {"torch": "2.4.0", "transformers": "4.35.2", "safetensors": "0.4.1", "requests": "2.31.0"}
 PROMPT_PARTS = {"jinja2": "3.1.6"}
+# Questions that somebody has collected for research: no licence for a bank's product.
+SCRAPED = {
+    **DATASET,
+    "name": "forum-questions",
+    "uri": "s3://datasets/forum/2025",
+    "sha256": "cd" * 32,
+    "licence": "CC-BY-NC-4.0",
+}
 
 
 def seed(tell: Callable[[str], object]) -> Cast:
@@ -87,7 +95,7 @@ def tell_assistant(walk: Walk) -> str:
     """Walk a language model, its adapter, its prompts and the bundle that deploys them together."""
     team = {"team": "assistants", "owner": "carl", "authors": ["carl@example.com"]}
     uses = {"allowed_uses": "Answering questions of credit desk staff from given documents."}
-    llm = {"suffix": "safetensors", "parts": LLM_PARTS, **team, **uses}
+    llm = {"suffix": "safetensors", "parts": LLM_PARTS, "licence": "LicenseRef-llama3.1", **team, **uses}
     base = walk.candidate("credit-llm", "1.0.0", artifacts.language_model(11), **llm)
     walk.approved(base)
     walk.promote(base)
@@ -103,6 +111,7 @@ def tell_assistant(walk: Walk) -> str:
     )
     ask_waiver(walk, adapter)
     words = {"kind": "prompt", "suffix": "txt", "finetune_method": "prompt", "parts": PROMPT_PARTS, **team, **uses}
+    words["licence"] = "LicenseRef-internal"
     prompt = walk.candidate("credit-prompt", "3.0.0", artifacts.prompt(PROMPT), risk="low", **words)
     walk.approved(prompt)
     walk.promote(prompt)
@@ -146,6 +155,7 @@ def tell_bundle(walk: Walk, base: Version, adapter: Version, prompt: Version, ch
             {"role": "prompt", "version": prompt.label},
         ],
         parts=LLM_PARTS,
+        licence="LicenseRef-internal",
         risk="critical",
         **changes,
     )
@@ -158,7 +168,7 @@ def tell_bundle(walk: Walk, base: Version, adapter: Version, prompt: Version, ch
 
 
 def tell_router(walk: Walk) -> str:
-    """Walk a model with a critical finding into a rejection, and another one into the scanner."""
+    """Walk a model with a critical finding and data of others into a rejection, and another one into the scanner."""
     team = {"team": "assistants", "owner": "carl", "authors": ["carl@example.com"]}
     old = walk.candidate(
         "support-router",
@@ -166,6 +176,7 @@ def tell_router(walk: Walk) -> str:
         artifacts.language_model(21),
         suffix="safetensors",
         parts=OLD_PARTS,
+        datasets=[DATASET, SCRAPED],
         risk="critical",
         **team,
     )

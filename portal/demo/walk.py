@@ -61,7 +61,7 @@ def version_part(asset: str, number: str, changes: Mapping[str, Any]) -> dict[st
             "lockfile_sha256": sha256(f"{asset} lock {number}".encode()).hexdigest(),
         },
         "finetune_method": changes.get("finetune_method", "none"),
-        "licence": "Apache-2.0",
+        "licence": changes.get("licence", "Apache-2.0"),
         "allowed_uses": changes.get("allowed_uses", "Scoring card transactions of our own customers."),
         "prohibited_uses": "Credit decisions about people; anything outside the EU.",
         "risk": {
@@ -89,6 +89,7 @@ class Walk:
             documents.public_pem(self.builder),
             actor=self.cast.alma,
             owner=self.cast.petra,
+            purposes=["provenance"],
             builders=[documents.BUILDER],
             valid_from=now - timedelta(days=1),
             valid_until=now + timedelta(days=365),

@@ -98,11 +98,15 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.is_active and self.is_staff
 
     def is_known_as(self, identity: str) -> bool:
-        """Return whether a commit author, user name or address names this person."""
-        wanted = identity.strip().casefold()
-        if "<" in wanted and wanted.endswith(">"):
-            wanted = wanted.rsplit("<", 1)[1][:-1]
-        return wanted in {self.username.casefold(), self.email.casefold()} - {""}
+        """Return whether a commit author, user name, address or full name names this person.
+
+        Two people of one name are both taken to be meant: whoever might be the author does not approve.
+        """
+        spoken, bracket, address = identity.casefold().rpartition("<")
+        written = address.strip(" <>") if bracket else identity.strip().casefold()
+        full_name = " ".join(self.name.casefold().split())
+        named = " ".join((spoken.strip(' "') if bracket else written).split())
+        return written in {self.username.casefold(), self.email.casefold()} - {""} or ("" != full_name == named)
 
 
 class Team(Governed):

@@ -9,19 +9,53 @@ from __future__ import annotations
 from portal.errors import Fault, Invalid, show
 from registry.readers.attachment import LICENCE_TEXT, OTHER
 from registry.readers.cyclonedx import CycloneDX
+from registry.readers.cyclonedx_vex import CycloneDXVex
+from registry.readers.eval_results import EvalResults
+from registry.readers.garak import Garak
 from registry.readers.in_toto import InToto
+from registry.readers.inspect_ai import InspectEval, InspectJson
 from registry.readers.lm_eval import LmEval
 from registry.readers.model_card import ModelCard
 from registry.readers.native import EvaluationPackage
-from registry.readers.reading import Material, Metric, Part, Reader, Reading, Statement
+from registry.readers.openvex import OpenVex
+from registry.readers.promptfoo import Promptfoo
+from registry.readers.reading import Claim, Material, Metric, Named, Part, Product, Reader, Reading, Statement
+from registry.readers.signed_evaluation import SignedEvaluation
+from registry.readers.spdx import Spdx
+from registry.readers.spdx3 import Spdx3
+from registry.readers.spdx_tag_value import SpdxTagValue
 
-__all__ = ["READERS", "Material", "Metric", "Part", "Reader", "Reading", "Statement", "largest", "read"]
+__all__ = [
+    "READERS",
+    "Claim",
+    "Material",
+    "Metric",
+    "Named",
+    "Part",
+    "Product",
+    "Reader",
+    "Reading",
+    "Statement",
+    "largest",
+    "read",
+]
 
 READERS: tuple[Reader, ...] = (
     CycloneDX(),
+    Spdx3(),
+    Spdx(),
+    SpdxTagValue(),
     InToto(),
+    SignedEvaluation(),
     EvaluationPackage(),
+    InspectEval(),
+    InspectJson(),
+    Promptfoo(),
+    Garak(),
     LmEval(),
+    EvalResults(),
+    OpenVex(),
+    CycloneDXVex(),
     ModelCard(),
     LICENCE_TEXT,
     OTHER,

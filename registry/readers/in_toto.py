@@ -1,10 +1,12 @@
 """Reads provenance: an in-toto Statement v1 in a DSSE envelope, bare or inside a Sigstore bundle v0.3.
 
-Two predicates are understood: SLSA provenance v1 and OpenSSF model-signing v1.0. This is structure only: whether a
-signature is good and a builder is trusted is asked by the provenance check, with the envelope kept in the Statement.
+Two predicates are understood: SLSA provenance v1 and OpenSSF model-signing v1.0; `unwrap` reads the statement around
+any other. This is structure only: whether a signature is good and a builder is trusted is asked by the provenance
+check, with envelope and bundle kept in the statement.
 
 Sources: DSSE protocol v1.0.2, in-toto attestation Statement v1, https://slsa.dev/spec/v1.0/provenance,
-https://github.com/sigstore/model-transparency (model_signing/signature/v1.0).
+https://github.com/sigstore/model-transparency (model_signing/signature/v1.0), sigstore_bundle.proto of
+https://github.com/sigstore/protobuf-specs (v0.3).
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from registry.readers import fields, slsa
@@ -29,6 +33,25 @@ BUNDLE_TYPES = (
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 SLSA_V1 = "https://slsa.dev/provenance/v1"
 MODEL_SIGNING_V1 = "https://model_signing/signature/v1.0"
+ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
+
+
+@dataclass(frozen=True)
+class BundledStatement(Statement):
+    """A statement with the Sigstore bundle it came in, as it was parsed; the bundle of a bare envelope is empty."""
+
+    bundle: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        """Return the media type of the document."""
+        return str(self.bundle.get("mediaType", ENVELOPE_TYPE))
+
+    @property
+    def material(self) -> Mapping[str, Any]:
+        """Return what the bundle says it is to be verified with: a key's hint, or a certificate and log entries."""
+        found: Mapping[str, Any] = self.bundle.get("verificationMaterial", {})
+        return found
 
 
 class InToto:
@@ -45,17 +68,13 @@ class InToto:
 
     def read(self, body: bytes) -> Reading:
         """Return the statement, its subjects and who was behind it. Raises Invalid; verifies no signature."""
-        document = fields.as_mapping(parse(body, max_bytes=self.max_bytes), "")
-        envelope, at, media_type = _envelope(document)
-        signatures = _signatures(envelope, at)
-        payload = _payload(envelope, at)
-        statement = _statement(envelope, payload, signatures)
+        statement = _understand(unwrap(body))
         digests = [digest for _, digest in statement.resources or statement.subjects]
         return Reading(
             kind=self.kind,
             reader=self.slug,
-            media_type=media_type,
-            summary=_summary(statement, media_type),
+            media_type=statement.media_type,
+            summary=_summary(statement),
             warnings=() if statement.resources else slsa.warnings_of(statement),
             statement=statement,
             suggestions=_suggestions(statement),
@@ -64,20 +83,80 @@ class InToto:
         )
 
 
-def _envelope(document: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
-    """Return (envelope, its path, media type of the document)."""
+def unwrap(body: bytes) -> BundledStatement:
+    """Return the statement in an envelope or a bundle, whatever its predicate says; that is left unread.
+
+    Raises Invalid for anything but an in-toto Statement v1 in a well-formed DSSE envelope or Sigstore bundle v0.3.
+    Verifies no signature.
+    """
+    document = fields.as_mapping(parse(body, max_bytes=MAX_BYTES), "")
+    bundle = {} if "payloadType" in document else document
+    envelope, at = _envelope(document)
+    signatures = _signatures(envelope, at)
+    payload = _payload(envelope, at)
+    statement = fields.as_mapping(parse(payload, max_bytes=MAX_BYTES), "payload")
+    if (seen := statement.get("_type")) != STATEMENT_TYPE:
+        fail("payload._type", f"unsupported {picture(seen)}", STATEMENT_TYPE)
+    return BundledStatement(
+        subjects=_subjects(statement),
+        predicate_type=fields.text(statement, "predicateType", "payload", required=True),
+        predicate=fields.mapping(statement, "predicate", "payload", required=True),
+        envelope=envelope,
+        payload=payload,
+        signatures=signatures,
+        bundle=bundle,
+    )
+
+
+def _understand(statement: BundledStatement) -> BundledStatement:
+    """Return the statement with the fields that its predicate fills. Raises Invalid for a predicate nobody knows."""
+    predicate = dict(statement.predicate)
+    if statement.predicate_type == SLSA_V1:
+        return replace(statement, **slsa.read_predicate(predicate))
+    if statement.predicate_type != MODEL_SIGNING_V1:
+        seen = f"unsupported {picture(statement.predicate_type)}"
+        fail("payload.predicateType", seen, f"{SLSA_V1} or {MODEL_SIGNING_V1}")
+    resources = _resources(predicate)
+    _expect_root(statement.subjects, resources)
+    return replace(statement, resources=resources)
+
+
+def _envelope(document: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return (envelope, its path) of a bare envelope, or of a bundle that is what it says it is."""
     if "payloadType" in document and "dsseEnvelope" in document:
         # Two readers could verify one envelope and show the other.
         fail("document", "two envelopes, a bare one and one in a bundle", "one envelope")
     if "payloadType" in document:
-        return document, "", "application/vnd.dsse.envelope.v1+json"
+        return document, ""
     media_type = fields.text(document, "mediaType", limit=200, required=True)
     if media_type not in BUNDLE_TYPES:
         fail("mediaType", f"unsupported {picture(media_type)}", f"a Sigstore bundle v0.3, {BUNDLE_TYPES[0]}")
-    if "dsseEnvelope" not in document:
-        fail("dsseEnvelope", "a bundle over a bare signature", "a bundle with a dsseEnvelope")
-    fields.mapping(document, "verificationMaterial", required=True)
-    return fields.mapping(document, "dsseEnvelope", required=True), "dsseEnvelope", media_type
+    if "dsseEnvelope" not in document or "messageSignature" in document:
+        fail("dsseEnvelope", "a bundle over a bare signature", "a bundle with a dsseEnvelope and nothing beside it")
+    _expect_material(fields.mapping(document, "verificationMaterial", required=True))
+    envelope = fields.mapping(document, "dsseEnvelope", required=True)
+    if len(signatures := fields.array(envelope, "signatures", "dsseEnvelope", required=True)) != 1:
+        fail("dsseEnvelope.signatures", f"{len(signatures)} signatures", "exactly one signature in a bundle")
+    return envelope, "dsseEnvelope"
+
+
+def _expect_material(material: dict[str, Any]) -> None:
+    """Raise Invalid unless a bundle is to be verified in exactly one way: with a known key, or with a certificate.
+
+    A bundle v0.3 holds the one certificate of its signer; what stands above that comes from the verifier's own root.
+    """
+    at = "verificationMaterial"
+    ways = [name for name in ("publicKey", "certificate", "x509CertificateChain") if name in material]
+    if ways == ["publicKey"]:
+        key = fields.mapping(material, "publicKey", at, required=True)
+        fields.text(key, "hint", f"{at}.publicKey", limit=1000)
+    elif ways == ["certificate"]:
+        certificate = fields.mapping(material, "certificate", at, required=True)
+        _base64(certificate, "rawBytes", f"{at}.certificate", limit=64 * 1024)
+    else:
+        fail(at, ", ".join(ways) or "neither a key nor a certificate", "either a publicKey or a certificate")
+    fields.mappings(material, "tlogEntries", at)
+    fields.mapping(material, "timestampVerificationData", at)
 
 
 def _signatures(envelope: dict[str, Any], at: str) -> tuple[tuple[str, bytes], ...]:
@@ -106,34 +185,6 @@ def _base64(holder: dict[str, Any], key: str, at: str, *, limit: int) -> bytes:
         return base64.b64decode(written.replace("-", "+").replace("_", "/"), validate=True)
     except (binascii.Error, ValueError):
         fail(fields.below(at, key), picture(written), "base64")
-
-
-def _statement(envelope: dict[str, Any], payload: bytes, signatures: tuple[tuple[str, bytes], ...]) -> Statement:
-    """Return the statement inside the signed bytes."""
-    statement = fields.as_mapping(parse(payload, max_bytes=MAX_BYTES), "payload")
-    if (seen := statement.get("_type")) != STATEMENT_TYPE:
-        fail("payload._type", f"unsupported {picture(seen)}", STATEMENT_TYPE)
-    predicate_type = fields.text(statement, "predicateType", "payload", required=True)
-    predicate = fields.mapping(statement, "predicate", "payload", required=True)
-    understood: dict[str, Any]
-    if predicate_type == SLSA_V1:
-        understood = slsa.read_predicate(predicate)
-    elif predicate_type == MODEL_SIGNING_V1:
-        understood = {"resources": _resources(predicate)}
-    else:
-        fail("payload.predicateType", f"unsupported {picture(predicate_type)}", f"{SLSA_V1} or {MODEL_SIGNING_V1}")
-    subjects = _subjects(statement)
-    if predicate_type == MODEL_SIGNING_V1:
-        _expect_root(subjects, understood["resources"])
-    return Statement(
-        subjects=subjects,
-        predicate_type=predicate_type,
-        predicate=predicate,
-        envelope=envelope,
-        payload=payload,
-        signatures=signatures,
-        **understood,
-    )
 
 
 def _subjects(statement: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -178,11 +229,12 @@ def _expect_root(subjects: tuple[tuple[str, str], ...], resources: tuple[tuple[s
         fail("payload.subject", picture([digest for _, digest in subjects]), f"one subject with the sha256 {root}")
 
 
-def _summary(statement: Statement, media_type: str) -> dict[str, Any]:
+def _summary(statement: BundledStatement) -> dict[str, Any]:
     """Return what pages show of a statement."""
     materials = [{"uri": material.uri, "digests": dict(material.digests)} for material in statement.materials]
     return {
-        "format": "DSSE envelope" if "dsse" in media_type else "Sigstore bundle v0.3",
+        "format": "Sigstore bundle v0.3" if statement.bundle else "DSSE envelope",
+        "verified_with": "certificate" if "certificate" in statement.material else "key",
         "predicate_type": statement.predicate_type,
         "subjects": [{"name": name, "sha256": digest} for name, digest in statement.subjects[:100]],
         "resources": [{"name": name, "sha256": digest} for name, digest in statement.resources[:100]],

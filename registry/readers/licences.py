@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from license_expression import Licensing, get_spdx_licensing
 
@@ -15,6 +15,7 @@ def _licensing() -> Licensing:
     return get_spdx_licensing()
 
 
+@lru_cache(maxsize=4096)
 def spdx_expression(written: str) -> str:
     """Return the licence as a normalised SPDX expression of at most 200 characters, or "" when it is none.
 

@@ -2,24 +2,23 @@
 
 Every numeric result becomes a quality metric named `<task>.<metric>`, with the filter behind it when there is one:
 `acc,none` of task arc_easy is quality/arc_easy.acc, `exact_match,strict-match` of gsm8k is
-quality/gsm8k.exact_match.strict-match. The file does not say which artifact was measured, so the reading carries no
-subject digest: whoever attaches it declares the identity digest.
+quality/gsm8k.exact_match.strict-match; the task is the data set as well. The file does not say which artifact was
+measured, so the reading carries no subject digest: whoever attaches it declares the identity digest. Its hashes of chat
+template and system instruction are shown. The samples that the harness writes beside its results are refused with a
+sentence that names the file to attach.
 
-Source: lm_eval 0.4.13, loggers/evaluation_tracker.py and evaluator.py.
+Source: lm_eval 0.4.13, loggers/evaluation_tracker.py and evaluator.py; before 0.4.3 `model_args` is one text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from registry.readers import fields, measures
 from registry.readers.documents import fail, parse, picture, plain
 from registry.readers.reading import Metric, Reading
-
-MAX_WARNINGS = 20
 
 # Used only when the file has no `higher_is_better` for the metric, as before lm_eval 0.4.3.
 _LOWER_IS_BETTER = frozenset({"word_perplexity", "byte_perplexity", "bits_per_byte", "perplexity", "wer", "ter"})
@@ -47,14 +46,16 @@ class LmEval:
     max_bytes = 10 * 1024 * 1024
 
     def recognises(self, body: bytes) -> bool:
-        """Say whether the body has the keys that the harness writes."""
-        return b'"results"' in body and (b'"lm_eval_version"' in body or b'"n-shot"' in body)
+        """Say whether the body has the keys that the harness writes, into its results or into its samples."""
+        return (b'"results"' in body and (b'"lm_eval_version"' in body or b'"n-shot"' in body)) or is_samples(body)
 
     def read(self, body: bytes) -> Reading:
         """Return the metrics and when they were measured. Raises Invalid."""
+        if is_samples(body):
+            fail("document", "the samples of a task, samples_<task>_<time>.jsonl", "the results_<time>.json beside it")
         document = fields.as_mapping(parse(body, max_bytes=self.max_bytes), "")
         measured_at = _date(document)
-        warnings: list[str] = []
+        warnings = _limited(document)
         metrics = measures.checked(_metrics(document, measured_at, warnings))
         return Reading(
             kind=self.kind,
@@ -67,11 +68,34 @@ class LmEval:
         )
 
 
+def is_samples(body: bytes) -> bool:
+    """Say whether the body is the harness's log of single samples, one a line."""
+    line = body.lstrip()[:65536].partition(b"\n")[0]
+    return line.startswith(b"{") and b'"doc_hash"' in line and b'"target_hash"' in line
+
+
+def _limited(document: dict[str, Any]) -> list[str]:
+    """Return a warning for a run over a part of its tasks. Raises Invalid when nobody asked for one (`--limit`)."""
+    limit = fields.mapping(document, "config").get("limit")
+    warnings: list[str] = []
+    for task, sizes in fields.mapping(document, "n-samples").items():
+        at = fields.below("n-samples", task)
+        holder = fields.as_mapping(sizes, at)
+        original, used = measures.count(holder, "original", at), measures.count(holder, "effective", at)
+        if original is None or used is None or used >= original:
+            continue
+        if limit is None:
+            fail(f"{at}.effective", f"{used:,}", f"all {original:,} samples, because the run had no limit")
+        if len(warnings) < measures.MAX_WARNINGS:
+            warnings.append(f"{at} is {used:,} of {original:,}: the run was limited to a part of the task.")
+    return warnings
+
+
 def _date(document: dict[str, Any]) -> datetime:
     """Return `date`, seconds since 1970, as an instant."""
     value = document.get("date")
     expected = "the seconds since 1970 at which the harness ran"
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 < value < 10**11:
+    if not measures.is_number(value) or not 0 < value < 10**11:
         fail("date", picture(value), expected)
     return fields.not_in_future(datetime.fromtimestamp(float(value), UTC), "date")
 
@@ -84,20 +108,20 @@ def _metrics(document: dict[str, Any], measured_at: datetime, warnings: list[str
             name, _, filtered = key.partition(",")
             if name in _NOT_METRICS or name.endswith("_stderr"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | Decimal):
-                if len(warnings) < MAX_WARNINGS:
+            if not measures.is_number(value):
+                if len(warnings) < measures.MAX_WARNINGS:
                     warnings.append(f"{fields.below(at, key)} is {picture(value)}, not a number, and was left out.")
                 continue
             stderr = results.get(f"{name}_stderr,{filtered}" if filtered else f"{name}_stderr")
-            is_number = isinstance(stderr, int | Decimal) and not isinstance(stderr, bool)
             yield Metric(
                 category="quality",
                 name=".".join([task, name] + ([filtered] if filtered not in {"", "none"} else [])),
                 value=measures.measure(value, f"{at}.{key}"),
                 direction=_direction(document, task, name),
                 n=_samples(document, task),
-                stderr=measures.measure(stderr, f"{at}.{name}_stderr") if is_number else None,
+                stderr=measures.measure(stderr, f"{at}.{name}_stderr") if measures.is_number(stderr) else None,
                 measured_at=measured_at,
+                dataset=task[: measures.MAX_PLACE],
             )
 
 
@@ -113,10 +137,7 @@ def _direction(document: dict[str, Any], task: str, name: str) -> str:
 def _samples(document: dict[str, Any], task: str) -> int | None:
     """Return how many samples of a task were really used."""
     sizes = fields.mapping(fields.mapping(document, "n-samples"), task, "n-samples")
-    effective = sizes.get("effective")
-    if isinstance(effective, int) and not isinstance(effective, bool) and 0 < effective <= 10**12:
-        return effective
-    return None
+    return measures.count(sizes, "effective", fields.below("n-samples", task)) or None
 
 
 def _summary(document: dict[str, Any], metrics: tuple[Metric, ...], measured_at: datetime) -> dict[str, Any]:

@@ -31,7 +31,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured value. `direction` says whether higher or lower is better; `n` is the number of samples."""
+    """One measured value. `direction` says whether higher or lower is better; `n` is the number of samples.
+
+    `slice` names the part of `dataset` that the value is about; an overall value has none.
+    """
 
     category: str
     name: str
@@ -41,6 +44,21 @@ class Metric:
     n: int | None = None
     stderr: Decimal | None = None
     measured_at: datetime | None = None
+    dataset: str = ""
+    slice: str = ""
+    ci_low: Decimal | None = None
+    ci_high: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """One part of what an evaluation measured, as its document names it: `what` is "model" or "prompt".
+
+    Any of the digests (hex sha256) identifies the part: a tool may hash a text before or after trimming it.
+    """
+
+    what: str
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -80,11 +98,44 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Product:
+    """One thing that a VEX claim is about, by every name the document gives it: canonical purls, sha256 digests.
+
+    `parts` are the packages inside it that the claim is limited to; None means the whole of it. `link` is a BOM-Link to
+    a component of an SBOM that stands elsewhere (CycloneDX, `urn:cdx:serial/version#bom-ref`).
+    """
+
+    name: str
+    purls: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    parts: tuple[str, ...] | None = None
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a VEX document says about one vulnerability in some products: open, fixed or not_affected.
+
+    `vulnerabilities` are its name and its aliases. `justification` is one of OpenVEX's five, always there when the
+    status is not_affected and empty otherwise. Of two claims about the same the one stated later counts.
+    """
+
+    vulnerabilities: tuple[str, ...]
+    products: tuple[Product, ...]
+    status: str
+    justification: str = ""
+    reason: str = ""
+    stated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Reading:
     """Everything understood from one document.
 
     `summary` is JSON-able and holds no float: numbers are texts or whole numbers. `subject_digests` are the sha256
     that the document says it is about. `suggestions` fill empty fields of the registration form, by field name.
+    `named` are the parts that an evaluation says it measured; `reports` are the sha256 of other documents that it
+    speaks for, as a sidecar does for a tool's own report.
     """
 
     kind: str
@@ -95,10 +146,13 @@ class Reading:
     parts: tuple[Part, ...] = ()
     metrics: tuple[Metric, ...] = ()
     statement: Statement | None = None
+    claims: tuple[Claim, ...] = ()
     suggestions: Mapping[str, str | list[str]] = field(default_factory=dict)
     subject_digests: tuple[str, ...] = ()
     author: str = ""
     measured_at: datetime | None = None
+    named: tuple[Named, ...] = ()
+    reports: tuple[str, ...] = ()
 
 
 class Reader(Protocol):

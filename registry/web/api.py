@@ -7,7 +7,7 @@ from ninja import Router, Status
 
 from registry import composition, evidence, intake
 from registry.registration import EvidencePart, Registration, Semver, Slug
-from registry.web import answers
+from registry.web import answers, reports
 from registry.web.doors import NOES, caller, find_version, guard
 
 router = Router(tags=["registry"])
@@ -35,6 +35,17 @@ def attach(request: HttpRequest, asset: Slug, number: Semver, body: EvidencePart
     """Attach one document, its exact bytes in base64; the same bytes again return the document that is there."""
     version = find_version(request, asset, number)
     return answers.document(evidence.attach_once(version, body, actor=caller(request)))
+
+
+@router.get(
+    "/versions/{asset}/{number}/evaluations",
+    auth=guard("read", "register"),
+    response={200: list[reports.MeasuredAnswer], **NOES},
+    summary="What was measured on a version",
+)
+def read_evaluations(request: HttpRequest, asset: Slug, number: Semver) -> list[reports.MeasuredAnswer]:
+    """Return the metrics that the policy requires, then everything else that was measured, with their signers."""
+    return reports.measured(find_version(request, asset, number))
 
 
 @router.get(

@@ -67,7 +67,20 @@ class DraftForm(forms.ModelForm):
         return {name: self.cleaned_data[name] for name in self.fields}
 
 
-class StartForm(forms.Form):
+class PrefillForm(forms.Form):
+    """A document that says what the fields of a draft ask for."""
+
+    document = forms.FileField(
+        help_text="A model card, an SBOM (CycloneDX or SPDX) or a signed provenance. It is attached as evidence, too."
+    )
+
+    def upload(self) -> dict[str, Any]:
+        """Return the name and the bytes of the document."""
+        document = self.cleaned_data["document"]
+        return {"filename": document.name, "body": document.read()}
+
+
+class StartForm(PrefillForm):
     """Which asset gets a new version, and from what the draft is prefilled."""
 
     asset = forms.ModelChoiceField(Asset.objects.none(), to_field_name="slug")
@@ -80,10 +93,13 @@ class StartForm(forms.Form):
         initial=True,
         help_text="Then only what is new needs typing.",
     )
+    field_order = ("asset", "number", "copy_previous", "document")
 
     def __init__(self, *args: Any, assets: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["asset"].queryset = assets  # type: ignore[attr-defined]
+        self.fields["document"].label = "Fill in from a document"
+        self.fields["document"].required = False
 
 
 class AssetForm(forms.Form):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from registry import completeness
+from registry.drafts import Prefilled
 from registry.models import Version
-from registry.web.forms import LONG, SECTIONS, ComponentForm, DatasetForm, DraftForm
+from registry.web.forms import LONG, SECTIONS, ComponentForm, DatasetForm, DraftForm, PrefillForm
 
 WIDE = {*LONG, "authors", "storage_uri"}
 EXTRA = {"components": "Components", "datasets": "Data sets"}
@@ -18,6 +19,7 @@ def draft(
     bound: DraftForm | None = None,
     component_form: ComponentForm | None = None,
     dataset_form: DatasetForm | None = None,
+    prefill_form: PrefillForm | None = None,
 ) -> dict[str, Any]:
     """Return everything the draft page needs."""
     found = completeness.measure(version)
@@ -48,6 +50,8 @@ def draft(
         "dataset_uses": version.dataset_uses.select_related("dataset"),
         "component_form": component_form or ComponentForm(),
         "dataset_form": dataset_form or DatasetForm(),
+        "prefill_form": prefill_form or PrefillForm(),
+        "evidence": version.evidence.defer("summary"),
     }
 
 
@@ -66,3 +70,22 @@ def label_of(field: str) -> str:
     """Return a field's name as people read it."""
     names = {row.name: str(row.verbose_name) for row in Version._meta.get_fields() if hasattr(row, "verbose_name")}
     return names.get(field, field.replace("_", " "))
+
+
+def told(done: Prefilled) -> str:
+    """Return in words what a document did to a draft, and what it left to a person."""
+    filled, kept = ([label_of(name) for name in names] for names in (done.filled, done.kept))
+    words = [f"{done.document} is attached.", f"It filled in {listed(filled)}." if filled else "It filled in nothing."]
+    if kept:
+        words.append(f"It says something else about {listed(kept)}, which was there already and is kept.")
+    named = {"base_model": "base model", "datasets": "data sets"}
+    also = [f"{label} {listed(done.named[name])}" for name, label in named.items() if done.named.get(name)]
+    if also:
+        words.append(f"It also names {' and '.join(also)}: add them below, as components and data sets.")
+    return " ".join(words)
+
+
+def listed(names: str | list[str], most: int = 6) -> str:
+    """Return names in a row, the first six of many."""
+    rows = [names] if isinstance(names, str) else names
+    return ", ".join(rows[:most]) + (f" and {len(rows) - most} more" if len(rows) > most else "")

@@ -1,9 +1,13 @@
-"""Doors of the draft form: start, save a section, components, data sets, evidence. Works without JavaScript."""
+"""Doors of the draft form: start, fill in from a document, save a section, components, data sets, evidence.
+
+Everything works without JavaScript.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from django.contrib import messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -16,7 +20,7 @@ from portal.http import posted, show_errors, status_of, tell
 from registry import catalog, drafts, evidence
 from registry.models import Asset, Version
 from registry.web import panels, version_page
-from registry.web.forms import SECTIONS, ComponentForm, DatasetForm, DraftForm, EvidenceForm, StartForm
+from registry.web.forms import SECTIONS, ComponentForm, DatasetForm, DraftForm, EvidenceForm, PrefillForm, StartForm
 
 Row = TypeVar("Row", bound=Model)
 
@@ -32,17 +36,41 @@ def start(request: HttpRequest) -> HttpResponse:
     """Ask which asset gets a new version, and start its draft."""
     user: Any = request.user
     mine = Asset.objects.filter(team__memberships__user=user)
-    form = StartForm(posted(request), assets=mine, initial={"asset": request.GET.get("asset")})
+    form = StartForm(posted(request), request.FILES or None, assets=mine, initial={"asset": request.GET.get("asset")})
     if form.is_valid():
-        asset = form.cleaned_data["asset"]
-        copied = catalog.versions_of(asset).first() if form.cleaned_data["copy_previous"] else None
         try:
-            version = drafts.start_draft(asset, form.cleaned_data["number"], actor=user, copy_from=copied)
+            version = begin(request, form)
             return redirect("registry:version-edit", version.asset.slug, version.number)
         except (Refused, Invalid) as error:
             show_errors(form, error)
     context = {"form": form, "assets": mine}
     return render(request, "registry/register.html", context, status=status_of(form))
+
+
+def begin(request: HttpRequest, form: StartForm) -> Version:
+    """Start the draft that the form asks for, filled in from the document when one was sent."""
+    user: Any = request.user
+    asset, number = form.cleaned_data["asset"], form.cleaned_data["number"]
+    copied = catalog.versions_of(asset).first() if form.cleaned_data["copy_previous"] else None
+    if not form.cleaned_data["document"]:
+        return drafts.start_draft(asset, number, actor=user, copy_from=copied)
+    done = drafts.start_from_document(asset, number, actor=user, copy_from=copied, **form.upload())
+    messages.success(request, panels.told(done))
+    return done.version
+
+
+@require_POST
+def prefill(request: HttpRequest, slug: str, number: str) -> HttpResponse:
+    """Fill the empty fields of a draft in from a document, and attach it."""
+    user, version = find(request, slug, number)
+    form = PrefillForm(request.POST, request.FILES)
+    if form.is_valid():
+        try:
+            done = drafts.prefill(version, actor=user, **form.upload())
+            return tell(request, panels.told(done), reverse("registry:version-edit", args=[slug, number]))
+        except (Refused, Invalid) as error:
+            show_errors(form, error)
+    return render(request, "registry/draft.html", panels.draft(version, prefill_form=form), status=status_of(form))
 
 
 def edit(request: HttpRequest, slug: str, number: str) -> HttpResponse:

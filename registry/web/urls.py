@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry.web import assets, downloads, pages, register, shares
+from registry.web import assets, documents, downloads, pages, register, reports, shares
 
 app_name = "registry"
 urlpatterns = [
@@ -20,8 +20,11 @@ urlpatterns = [
     path("versions/<str:slug>/<str:number>/components/", register.components, name="components"),
     path("versions/<str:slug>/<str:number>/datasets/", register.datasets, name="datasets"),
     path("versions/<str:slug>/<str:number>/evidence/attach/", register.attach, name="attach"),
+    path("versions/<str:slug>/<str:number>/evidence/<uuid:public_id>/", documents.document, name="document"),
+    path("versions/<str:slug>/<str:number>/prefill/", register.prefill, name="prefill"),
     path("versions/<str:slug>/<str:number>/composition.json", downloads.composition_manifest, name="composition"),
     path("versions/<str:slug>/<str:number>/<slug:tab>/", pages.version, name="version-tab"),
     path("evidence/<uuid:public_id>/", downloads.document, name="evidence"),
+    path("evidence/<uuid:public_id>/sign/", reports.sign, name="report-sign"),
     path("schemas/evaluation-package-v1.json", downloads.evaluation_schema, name="evaluation-schema"),
 ]

@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from audit import log, serving
 from governance import policy, standing
-from governance.checks import evaluations, verdicts
+from governance.checks import verdicts
 from governance.permissions import may, visible
 from governance.web import timeline
-from portal.charts import threshold_bar, trend
 from portal.lineage import Edge, Node, lineage
-from registry import catalog, composition
+from registry import composition
 from registry.models import Asset, User, Version
-from registry.web import ways
+from registry.web import attached, found, measured, ways
 from registry.web.forms import EvidenceForm
 from registry.web.panels import origin_word
 
@@ -126,8 +125,8 @@ def item(version: Version, name: str, label: str, kind: str = "") -> dict[str, A
 
 
 def documents(version: Version, user: User) -> dict[str, Any]:
-    """Return the evidence, newest first."""
-    return {"documents": version.evidence.select_related("attached_by"), "evidence_form": EvidenceForm()}
+    """Return the evidence, newest first, and what the newest SBOM says."""
+    return attached.panel(version, user)
 
 
 def answers(version: Version, user: User) -> dict[str, Any]:
@@ -150,48 +149,9 @@ def answers(version: Version, user: User) -> dict[str, Any]:
     }
 
 
-def measured(version: Version, user: User) -> dict[str, Any]:
-    """Return every required metric against its threshold, and its trend over the asset's versions."""
-    rules = policy.governing(version)
-    rule = rules.rule("evaluations")
-    readings = evaluations.measure(version, rule, at=timezone.now()) if rule else []
-    trends = catalog.metric_trends(version)
-    return {
-        "policy": rules,
-        "metrics": [metric(reading, trends.get(reading.metric, []), version.number) for reading in readings],
-        "reports": version.evidence.filter(kind="evaluation").select_related("attached_by"),
-    }
-
-
-def metric(reading: evaluations.Reading, series: list[tuple[str, Any]], number: str) -> dict[str, Any]:
-    """Return one metric drawn against its limits and its value in the version before, and over all versions."""
-    numbers = [label for label, _ in series]
-    place = numbers.index(number) if number in numbers else 0
-    low, high = as_float(reading.minimum), as_float(reading.maximum)
-    bar = None
-    if reading.value is not None:
-        before = float(series[place - 1][1]) if place else None
-        value = float(reading.value)
-        bar = threshold_bar(value, minimum=low, maximum=high, previous=before, unit=reading.unit, passed=reading.within)
-    return {
-        "reading": reading,
-        "outcome": "passed" if reading.within else "failed",
-        "bar": bar,
-        "trend": trend([(label, float(value)) for label, value in series], limit=high if low is None else low),
-    }
-
-
-def as_float(value: Any) -> float | None:
-    """Return a decimal as a float for drawing, which needs no exactness."""
-    return None if value is None else float(value)
-
-
 def found_vulnerabilities(version: Version, user: User) -> dict[str, Any]:
-    """Return the findings, open and severe first."""
-    order = {"critical": 0, "high": 1, "unknown": 2, "medium": 3, "low": 4}
-    rows = list(version.findings.all())
-    rows.sort(key=lambda row: (row.closed_at is not None, row.triage != "open", order[row.severity], row.vulnerability))
-    return {"findings": rows}
+    """Return the findings, how they are answered, and the VEX documents."""
+    return found.vulnerabilities(version)
 
 
 def family(version: Version, user: User) -> dict[str, Any]:
@@ -252,7 +212,7 @@ PANELS: dict[str, Any] = {
     "overview": overview,
     "evidence": documents,
     "checks": answers,
-    "evaluations": measured,
+    "evaluations": measured.panel,
     "findings": found_vulnerabilities,
     "lineage": family,
     "submissions": asked,

@@ -15,9 +15,11 @@ from tests.architecture.house import ROOT, parse
 
 # What stands beside the members of a family: their protocol, and what works with all of them.
 AROUND = {
-    "governance/checks": {"__init__", "base", "runner", "verdicts"},
+    "governance/checks": {"__init__", "base", "runner", "verdicts", "measurements", "staleness"},
     "audit/reports": {"__init__", "base"},
 }
+# What a policy may ask and the shipped one does not: many builds cannot pin everything yet.
+LEFT_TO_OTHERS = {"dependencies-pinned"}
 SHIPPED = policy.read((policy.FOLDER / "default.yaml").read_text(encoding="utf-8"))
 
 
@@ -66,9 +68,10 @@ def test_the_policy_schema_knows_no_other_rule() -> None:
     assert set(policy.SCHEMA["$defs"]["ruleList"]["items"]["enum"]) == slugs
 
 
-def test_the_shipped_policy_asks_every_check() -> None:
+def test_the_shipped_policy_asks_every_check_but_those_it_leaves_to_others() -> None:
     asked = {slug for place in (SHIPPED["baseline"], *SHIPPED["environments"].values()) for slug in place["rules"]}
-    assert asked == {check.slug for check in CHECKS}
+    assert asked | LEFT_TO_OTHERS == {check.slug for check in CHECKS}
+    assert not asked & LEFT_TO_OTHERS
 
 
 def test_every_report_in_the_folder_is_on_the_list() -> None:

@@ -19,11 +19,11 @@ from audit.models import AppendOnly, Entry, Governed, InsertOnly, UnrecordedChan
 from audit.models.bases import GovernedQuerySet, InsertOnlyQuerySet
 from audit.rows import recorded_models
 from audit.verifier import LEDGER_TABLES, verify
-from governance import decisions, keys, lifecycle, promotions, reviews, waivers
+from governance import decisions, keys, lifecycle, promotions, reviews, triage, waivers
 from governance.models import Decision, TrustedKey
 from portal.demo import documents
 from portal.errors import Refused
-from registry import drafts, intake, people, sharing, tokens
+from registry import drafts, intake, people, sharing, signatures, tokens
 from registry.models import AccessToken, Version
 from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.scene import staged
@@ -121,9 +121,19 @@ def live(walk: Walk) -> None:
     intake.change_asset(first.asset, actor=cast.ada, description="Scores card transactions.")
     sharing.share(first.asset, cast.mallory, "contribute_asset", actor=cast.ada)
     lifecycle.retire(bundle, actor=cast.ada, reason="Nobody uses it.")
+    answer_a_finding(walk, first)
+    measured = first.evidence.get(kind="evaluation")
+    signatures.sign(measured, actor=cast.ada, capacity="head of validation", statement="I ran it.")
     administer(walk)
     report(walk, first.identity_digest)
     walk.work()
+
+
+def answer_a_finding(walk: Walk, version: Version) -> None:
+    """State something about a finding, and have security agree."""
+    finding = version.findings.select_related("version__asset").get()
+    said = triage.state(finding, actor=walk.cast.ada, status="fixed", reason="Patched in our own build.")
+    triage.answer(said, actor=walk.cast.rhea, agreed=True)
 
 
 def deployer(walk: Walk) -> object:

@@ -50,7 +50,8 @@ def test_the_portal_hands_it_out_to_whoever_reaches_it(db: None) -> None:
 def test_every_command_explains_itself() -> None:
     code, out, _ = run("http://localhost", SECRET, "--help")
     assert code == 0
-    for name in ("register", "attach", "nominate", "submit", "wait", "gate", "promote", "serve-report", "show"):
+    names = ("register", "attach", "nominate", "submit", "wait", "gate", "promote", "serve-report", "show", "findings")
+    for name in names:
         assert f"    {name} " in out
         assert run("http://localhost", SECRET, name, "--help")[0] == 0
 

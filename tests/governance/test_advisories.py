@@ -106,7 +106,6 @@ def test_an_import_is_counted_told_to_the_ledger_and_names_what_it_could_not_rea
     assert entry.actor == alma.ledger_name
     details = json.loads(bytes(entry.body))["details"]
     assert (details["count"], details["rejected"]) == (2, 3)
-    assert advisories.covered_types() == {"pypi"}
 
 
 def test_only_what_is_newer_is_taken_over(alma: User, tmp_path: Path) -> None:
@@ -300,6 +299,23 @@ def test_what_a_record_says_is_cleaned_before_it_is_stored(alma: User, tmp_path:
     assert list(Advisory.objects.order_by("pk").values_list("summary", flat=True)) == ["One line", "# Details only"]
 
 
+def test_records_that_no_package_can_be_compared_with_are_counted(alma: User, tmp_path: Path) -> None:
+    git = {"ranges": [{"type": "GIT", "repo": "https://git.example.com/a", "events": [{"introduced": "0"}]}]}
+    imported = take(
+        tmp_path,
+        alma,
+        osv("GHSA-aaaa", "torch<2"),
+        osv("CVE-2026-0001", affected=[git]),
+        osv("CVE-2026-0002", affected=[], database_specific={"cpes": ["cpe:2.3:a:b:c"]}),
+        osv("CVE-2026-0003", affected=[], withdrawn="2026-11-02T00:00:00Z"),
+    )
+    says = "2 records name only git commits, CPEs, or packages of a kind without package URLs."
+    assert imported.faults == [{"name": advisories.NOT_COVERED, "says": says}]
+    assert (imported.rejected, imported.changed) == (0, 4)
+    entry = log.entries(kind="advisories.imported").get()
+    assert json.loads(bytes(entry.body))["details"]["not_covered"] == 2
+
+
 def test_an_archive_that_is_none_or_says_nothing_about_the_ecosystem_changes_nothing(
     alma: User, tmp_path: Path
 ) -> None:
@@ -361,13 +377,14 @@ def test_only_administrators_and_security_import(walk: Walk, tmp_path: Path, who
 
 
 def test_the_command_imports_and_prints_the_counts(alma: User, tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "all.zip", [osv("GHSA-aaaa", "torch<2.2"), b"{}"])
+    path = write_zip(tmp_path / "all.zip", [osv("GHSA-aaaa", "torch<2.2"), b"{}", osv("CVE-2026-0001")])
     out, err = StringIO(), StringIO()
 
     call_command("import_advisories", str(path), "--ecosystem", "PyPI", "--actor", "alma", stdout=out, stderr=err)
 
-    assert "PyPI: 2 read, 1 new or changed, 0 of them withdrawn, 1 rejected; 1 packages touched" in out.getvalue()
+    assert "PyPI: 3 read, 2 new or changed, 0 of them withdrawn, 1 rejected; 1 packages touched" in out.getvalue()
     assert "rejected '0001.json'" in err.getvalue()
+    assert "not covered: 1 records" in err.getvalue()
     with pytest.raises(CommandError, match="no account 'nobody'"):
         call_command("import_advisories", str(path), "--ecosystem", "PyPI", "--actor", "nobody")
     with pytest.raises(CommandError, match=r"advisories\.import"):

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from packageurl import PackageURL
 
 from governance.advisories import archive
+from governance.advisories.cvss import score_v2, score_v3, score_v4
 from governance.advisories.ecosystems import Origin, find_ecosystem, find_origin, spell
 from governance.advisories.groups import name_group
 from governance.advisories.osv import read_record
 from governance.advisories.ranges import Answer, judge, order
-from governance.advisories.severity import rate, score_v3
+from governance.advisories.severity import rate, reaches
 from governance.advisories.versions import SCHEMES, parse
 from portal.errors import Invalid
 
@@ -56,28 +57,94 @@ def test_a_cvss_3_vector_has_the_score_of_the_specification(vector: str, score: 
 
 
 @pytest.mark.parametrize(
+    ("vector", "score"),
+    [
+        ("AV:N/AC:L/Au:N/C:C/I:C/A:C", 10.0),
+        ("AV:N/AC:L/Au:N/C:P/I:P/A:P", 7.5),
+        ("(AV:N/AC:L/Au:N/C:N/I:N/A:C)", 7.8),
+        ("AV:L/AC:H/Au:N/C:C/I:C/A:C/E:POC/RL:OF/RC:C", 6.2),
+        ("AV:L/AC:H/Au:M/C:N/I:N/A:P", 0.8),
+        ("AV:N/AC:L/Au:N/C:N/I:N/A:N", 0.0),
+    ],
+)
+def test_a_cvss_2_vector_has_the_score_of_its_guide(vector: str, score: float) -> None:
+    assert score_v2(vector) == score
+
+
+@pytest.mark.parametrize(
+    ("vector", "score"),
+    [
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H", 10.0),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 9.3),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N/E:U/AU:Y/U:Red", 9.3),
+        ("CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 9.2),
+        ("CVSS:4.0/AV:L/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 8.5),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N", 6.9),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:P/VC:N/VI:N/VA:N/SC:L/SI:L/SA:N", 5.1),
+        ("CVSS:4.0/AV:P/AC:H/AT:P/PR:H/UI:A/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N", 1.0),
+        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N", 0.0),
+    ],
+)
+def test_a_cvss_4_vector_has_the_base_score_of_the_specification(vector: str, score: float) -> None:
+    assert score_v4(vector) == score
+
+
+@pytest.mark.parametrize(
     "vector",
     [
         "",
+        "nothing",
         "CVSS:3.1",
         "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H",
         "CVSS:3.1/AV:X/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
         "CVSS:3.1/AV:N/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
-        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
-        "AV:N/AC:L/Au:N/C:P/I:P/A:P",
+        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N",
+        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:HL/VI:H/VA:H/SC:N/SI:N/SA:N",
+        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:/VI:H/VA:H/SC:N/SI:N/SA:N",
+        "CVSS:5.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
+        "AV:N/AC:L/Au:N/C:P/I:P",
+        "AV:N/AC:L/Au:N/C:P/I:P/A:H",
     ],
 )
-def test_what_is_no_cvss_3_vector_has_no_score(vector: str) -> None:
-    assert score_v3(vector) is None
+def test_what_is_no_vector_has_no_score(vector: str) -> None:
+    assert (score_v2(vector), score_v3(vector), score_v4(vector)) == (None, None, None)
+
+
+@given(st.text(alphabet="CVSS:4.0/AVNLHPRUISC3.1eu()", max_size=80))
+def test_no_text_breaks_the_scores(text: str) -> None:
+    for score in (score_v2, score_v3, score_v4):
+        found = score(text)
+        assert found is None or 0.0 <= found <= 10.0
+
+
+@pytest.mark.parametrize(
+    ("severity", "rule", "reached"),
+    [
+        ("critical", {"block": "high"}, True),
+        ("medium", {"block": "high"}, False),
+        ("unknown", {"block": "high"}, True),
+        ("unknown", {"block": "critical"}, False),
+        ("unknown", {"block": "critical", "unknown": "critical"}, True),
+        ("critical", {}, False),
+    ],
+)
+def test_an_unknown_severity_counts_as_the_policy_says(severity: str, rule: dict[str, str], reached: bool) -> None:
+    assert reaches(severity, rule) is reached
 
 
 def test_a_severity_is_the_worst_of_vectors_and_words_and_unknown_when_nothing_is_said() -> None:
     critical = {"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}
     new = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"}
+    mild = {"type": "CVSS_V4", "score": "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:P/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N"}
+    old = {"type": "CVSS_V2", "score": "AV:N/AC:L/Au:N/C:C/I:C/A:C"}
 
     assert rate({"id": "PYSEC-1"}).severity == "unknown"
-    assert rate({"id": "PYSEC-1", "severity": [new]}).severity == "unknown"
-    assert rate({"id": "GHSA-1", "severity": [new], "database_specific": {"severity": "MODERATE"}}).severity == "medium"
+    assert rate({"id": "PYSEC-1", "severity": [new]}).severity == "critical"
+    assert rate({"id": "PYSEC-1", "severity": [new]}).score is None
+    assert rate({"id": "GHSA-1", "severity": [mild], "database_specific": {"severity": "HIGH"}}).severity == "high"
+    assert rate({"id": "CVE-1", "severity": [old]}).severity == "high"
+    assert rate({"id": "CVE-1", "severity": [old], "database_specific": {"severity": "LOW"}}).severity == "low"
+    assert rate({"id": "CVE-1", "severity": [old, mild]}).severity == "medium"
     assert rate({"id": "A", "severity": [critical], "database_specific": {"severity": "LOW"}}).severity == "critical"
     assert rate({"id": "A", "affected": [{"severity": [critical]}]}).score == 9.8
     assert rate({"id": "RUSTSEC-1", "affected": [{"database_specific": {"cvss": critical["score"]}}]}).score == 9.8

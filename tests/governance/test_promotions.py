@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -14,7 +15,7 @@ from governance import decisions, lifecycle, promotions
 from governance.models import ConsumerGrant, Promotion
 from portal.errors import Invalid, Refused
 from registry.models import User, Version
-from tests.factories import Walk, artifacts
+from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.scene import Scene
 from tests.web.services import count_rows
 
@@ -97,6 +98,33 @@ def test_rolling_back_to_what_may_not_serve_any_more_is_refused(scene: Scene) ->
     assert [reason.rule for reason in refusal.value.reasons] == ["revoked"]
     assert count_rows() == before
     assert promotions.current(first.asset, "production").version == second  # type: ignore[union-attr]
+
+
+def test_what_is_challenged_is_promoted_nowhere_and_can_be_gone_back_to_while_it_may_serve(
+    scene: Scene, tmp_path: Path
+) -> None:
+    walk, first = scene
+    walk.approved(first)
+    walk.promote(first)
+    second = live(walk, "1.1.0", 2)
+    import_advisories(walk.cast, tmp_path, osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0"))
+    walk.work()
+    before = count_rows()
+    with pytest.raises(Refused) as refusal:
+        walk.promote(first)
+    assert refusal.value.code == "challenged"
+    [reason] = refusal.value.reasons
+    assert reason.rule == "challenged"
+    assert "GHSA-1111-1111-1111 (critical) is open against fraud-scorer@1.0.0, to be answered by" in reason.says
+    assert reason.fix
+    assert walk.promote(second).version == second
+    assert count_rows() == before
+    moved = promotions.roll_back(first.asset, "production", actor=walk.cast.ben, reason="1.1.0 is worse.")
+    assert (moved.version, moved.is_rollback) == (first, True)
+    with time_machine.travel(timezone.now() + timedelta(days=14)), pytest.raises(Refused) as late:
+        promotions.roll_back(first.asset, "production", actor=walk.cast.ben, reason="And back again.")
+    assert late.value.code == "may_not_serve"
+    assert [each.rule for each in late.value.reasons] == ["challenged"]
 
 
 def test_rolling_back_needs_a_reason_and_something_to_go_back_to(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -10,9 +11,9 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from governance import decisions, lifecycle, promotions, reviews, standing
-from governance.models import Decision
+from governance.models import Challenge, Decision
 from registry.models import Version
-from tests.factories import artifacts
+from tests.factories import artifacts, import_advisories, osv
 from tests.scene import Scene
 
 MOMENT = timedelta(microseconds=1)
@@ -140,6 +141,61 @@ def test_of_versions_with_one_digest_the_one_that_may_serve_answers(scene: Scene
     walk.approved(version)
     answer = standing.of_digest(version.identity_digest, "production")
     assert (answer.allow, answer.version) == (True, version)
+
+
+def test_a_challenged_version_may_serve_until_its_time_runs_out_and_says_so(scene: Scene, tmp_path: Path) -> None:
+    walk, version = scene
+    end = walk.approved(version).expires_at
+    before = timezone.now()
+    record = osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0", aliases=["CVE-2026-10001"])
+    import_advisories(walk.cast, tmp_path, record)
+    walk.work()
+    answer = standing.of(version, "production", consumer="billing")
+    [doubt] = answer.challenges
+    due = Challenge.objects.get().due_at
+    assert (doubt.vulnerability, doubt.severity, doubt.root, doubt.due) == (
+        "CVE-2026-10001",
+        "critical",
+        version.label,
+        due,
+    )
+    assert (answer.allow, answer.expires_at) == (True, due)
+    assert answer.says == f"May serve in production until {due:%Y-%m-%d %H:%M} UTC; challenged by CVE-2026-10001."
+    late = standing.of(version, "production", at=due)
+    assert (rules(version, at=due - MOMENT), rules(version, at=due)) == ([], ["challenged"])
+    assert f"open against {version.label} since " in late.says
+    assert f"was due on {due:%Y-%m-%d %H:%M} UTC." in late.says
+    assert late.reasons[0].fix
+    assert late.reasons[0].where == f"{version.get_absolute_url()}findings/"
+    # What was true then stays true: nobody knew, and afterwards it was withdrawn.
+    then = standing.of(version, "production", at=before)
+    assert (then.allow, then.challenges, then.expires_at) == (True, (), end)
+    gone = {**record, "modified": "2026-11-02T00:00:00Z", "withdrawn": "2026-11-02T00:00:00Z"}
+    during = timezone.now()
+    import_advisories(walk.cast, tmp_path, gone)
+    walk.work()
+    assert standing.of(version, "production", at=due).challenges == ()
+    assert standing.of(version, "production", at=during).challenges == (doubt,)
+    assert standing.of(version, "production").expires_at == end
+
+
+def test_a_vulnerability_in_a_base_is_named_by_the_base_and_once(scene: Scene, tmp_path: Path) -> None:
+    walk, base = scene
+    edges = [{"role": "base", "version": base.label}]
+    changes = {"kind": "adapter", "finetune_method": "lora", "components": edges, "parts": {"jinja2": "3.1.6"}}
+    adapter = walk.candidate("fraud-lora", "1.0.0", artifacts.scorer(2), **changes)
+    walk.approved(adapter, "staging")
+    record = osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0")
+    record["affected"].append({"package": {"ecosystem": "PyPI", "name": "scipy"}, "versions": ["1.15.3"]})
+    import_advisories(walk.cast, tmp_path, record)
+    walk.work()
+    assert Challenge.objects.filter(version=adapter).count() == 2
+    [doubt] = standing.of(adapter, "staging").challenges
+    assert doubt.root == base.label
+    answer = standing.of(adapter, "staging", at=timezone.now() + timedelta(days=15))
+    assert f"open against {base.label} since" in answer.says
+    assert f", which {adapter.label} is made from, and was due on" in answer.says
+    assert standing.of(base, "staging").challenges == ()
 
 
 def test_one_answer_costs_one_question_and_many_cost_one_an_environment(

@@ -173,7 +173,7 @@ def test_new_evidence_is_asked_about_by_itself(scene: Scene) -> None:
     assert {each.outcome for each in submissions.standing_verdicts(opened)} == {"passed"}
     # Only what looks at evidence was asked again, and asking again changes nothing.
     assert set(CheckRun.objects.order_by("pk").values_list("check_slug", flat=True)[before:]) == {
-        "checksum", "sbom", "provenance", "vulnerabilities", "evaluations"
+        "checksum", "sbom", "provenance", "vulnerabilities", "licence", "evaluations"
     }  # fmt: skip
     assert sweeps.answer_checks_due() == 0
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit import log
 from audit.events import Event
 from audit.models import Entry
-from governance import policy, reviews, submissions, waivers
+from governance import decisions, policy, reviews, standing, submissions, waivers
 from governance.models import Waiver
 from governance.models.waivers import WaiverState
 from portal.errors import Invalid, Refused
@@ -274,3 +274,53 @@ def test_new_evidence_ends_no_waiver_and_is_still_looked_at(scene: Scene) -> Non
     evidence.attach(version, actor=walk.cast.cee_i, kind="evaluation", filename="e.json", body=better)
     walk.work()
     assert outcomes(version)["evaluations"] == "passed"
+
+
+def approved_on_a_waiver(scene: Scene) -> tuple[Waiver, Version]:
+    """Return a waiver and the version that may serve in staging because of it."""
+    walk, version = scene.walk, poor(scene)
+    waiver = waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
+    reviews.approve(walk.submit(version, "staging"), actor=walk.cast.petra, role="platform")
+    decisions.sign_due()
+    return waiver, version
+
+
+def test_a_decision_ends_with_the_waiver_that_it_rests_on(scene: Scene) -> None:
+    waiver, version = approved_on_a_waiver(scene)
+    assert standing.of(version, "staging").allow
+    before = timezone.now()
+    waivers.revoke(waiver, actor=scene.walk.cast.rhea, reason="The red-team set was repaired.")
+    # No sweep has run: the answer is computed when somebody asks.
+    now = standing.of(version, "staging")
+    assert (now.allow, [reason.rule for reason in now.reasons]) == (False, ["waiver_revoked"])
+    assert "rested on a waiver that was revoked" in now.says
+    assert standing.of(version, "staging", at=before).allow
+    assert not standing.of_digest(version.identity_digest, "staging", consumer="billing").allow
+
+
+def test_a_decision_that_needed_no_waiver_does_not_end_with_one(scene: Scene) -> None:
+    walk, version = scene
+    waiver = waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
+    reviews.approve(walk.submit(version, "staging"), actor=walk.cast.petra, role="platform")
+    decisions.sign_due()
+    waivers.revoke(waiver, actor=walk.cast.rhea, reason="Nobody needs it.")
+    assert standing.of(version, "staging").allow
+
+
+def test_extending_is_a_new_request_that_somebody_else_grants(scene: Scene) -> None:
+    walk, version = scene.walk, poor(scene)
+    waiver = waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
+    longer = ask(version, walk.cast.ada, extends=waiver, expires_at=timezone.now() + timedelta(days=80))
+    with pytest.raises(Refused, match="another person") as refused:
+        waivers.grant(longer, actor=walk.cast.rhea)
+    assert refused.value.code == "same_granter"
+    assert waivers.grant(longer, actor=walk.cast.sol).is_in_force(timezone.now())
+    waiver.refresh_from_db()
+    assert waiver.expires_at < longer.expires_at
+
+
+def test_only_the_very_same_exception_can_be_extended(scene: Scene) -> None:
+    walk, version = scene.walk, poor(scene)
+    waiver = waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
+    with pytest.raises(Invalid, match="extends"):
+        ask(version, walk.cast.ada, environment="production", extends=waiver)

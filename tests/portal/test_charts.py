@@ -12,7 +12,19 @@ from django.template.loader import render_to_string
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal.charts import BAR_WIDTH, STACK_WIDTH, TREND_HEIGHT, TREND_WIDTH, Part, stacked_bar, threshold_bar, trend
+from portal.charts import (
+    BAR_WIDTH,
+    STACK_WIDTH,
+    TREND_HEIGHT,
+    TREND_LETTER,
+    TREND_WIDTH,
+    Part,
+    Sample,
+    Trend,
+    stacked_bar,
+    threshold_bar,
+    trend,
+)
 from portal.lineage import MAX_EDGES, MAX_NODES, Edge, Node, lineage
 
 numbers = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
@@ -50,7 +62,11 @@ def test_what_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         threshold_bar(value, maximum=1)
     with pytest.raises(ValueError, match="finite"):
-        trend([("1.0.0", value)])
+        trend([Sample("1.0.0", value)])
+    with pytest.raises(ValueError, match="finite"):
+        trend([Sample("1.0.0", 1.0, spread=(0.0, value))])
+    with pytest.raises(ValueError, match="finite"):
+        threshold_bar(1.0, spread=(value, 1.0))
 
 
 @given(numbers, st.none() | numbers, st.none() | numbers, st.none() | numbers)
@@ -62,27 +78,78 @@ def test_a_bar_stays_in_its_box(value: float, low: float | None, high: float | N
     assert bar.allowed_width >= 0
 
 
+def test_the_error_of_a_value_is_drawn_around_it_and_what_does_not_count_is_grey() -> None:
+    bar = threshold_bar(0.9, minimum=0.85, spread=(0.88, 0.92), passed=True)
+    assert bar.low_x is not None
+    assert bar.high_x is not None
+    assert bar.low_x < bar.zero_x + bar.value_width < bar.high_x
+    assert threshold_bar(0.9, minimum=0.85, passed=False, is_stale=True).tone == "neutral"
+    assert threshold_bar(0.9).low_x is None
+
+
+def samples(*pairs: tuple[str, float]) -> list[Sample]:
+    return [Sample(label, value) for label, value in pairs]
+
+
 def test_a_trend_runs_left_to_right_and_up_for_more() -> None:
-    shape = trend([("1.0.0", 0.8), ("1.1.0", 0.9), ("2.0.0", 0.85)], limit=0.82)
+    shape = trend(samples(("1.0.0", 0.8), ("1.1.0", 0.9), ("2.0.0", 0.85)), minimum=0.82, maximum=0.95)
     assert [point.x for point in shape.points] == sorted(point.x for point in shape.points)
     assert shape.points[1].y < shape.points[2].y < shape.points[0].y
-    assert shape.limit_y is not None
-    assert shape.points[2].y < shape.limit_y < shape.points[0].y
+    assert shape.minimum_y is not None
+    assert shape.maximum_y is not None
+    assert shape.maximum_y < shape.points[2].y < shape.minimum_y < shape.points[0].y
     assert shape.first is not None
     assert (shape.first.label, shape.last.label if shape.last else "") == ("1.0.0", "2.0.0")
 
 
 def test_a_trend_of_nothing_or_of_one_draws_no_line() -> None:
     assert trend([]).last is None
-    one = trend([("1.0.0", 3)])
+    one = trend(samples(("1.0.0", 3)))
     assert (one.line, one.area, one.points[0].x) == ("", "", TREND_WIDTH / 2)
+    assert one.points[0].anchor == "middle"
 
 
-@given(st.lists(numbers, max_size=40))
-def test_a_trend_stays_in_its_box(values: list[float]) -> None:
-    for point in trend([(str(value), value) for value in values]).points:
+def test_the_line_of_a_trend_leaves_out_what_does_not_count() -> None:
+    shape = trend([Sample("1", 1.0), Sample("2", 9.0, fault="measured on something else"), Sample("3", 2.0)])
+    assert shape.line.count("L") == 1
+    assert f"{shape.points[1].x:g} " not in shape.line
+    assert len(shape.points) == 3
+
+
+def test_the_error_of_a_value_has_room_in_a_trend() -> None:
+    point = trend([Sample("1", 1.0, spread=(0.5, 4.0)), Sample("2", 1.5)]).points[0]
+    assert point.low_y is not None
+    assert point.high_y is not None
+    assert 0 <= point.high_y < point.y < point.low_y <= TREND_HEIGHT
+
+
+def ends(shape: Trend) -> list[tuple[float, float]]:
+    """Return where the labels of a trend begin and end."""
+    found = []
+    for point in shape.points:
+        width = TREND_LETTER * len(point.label)
+        before = {"start": 0.0, "middle": width / 2, "end": width}.get(point.anchor)
+        if before is not None:
+            found.append((point.x - before, point.x - before + width))
+    return found
+
+
+@given(st.lists(st.text(alphabet="0123456789.-rc", min_size=1, max_size=14), min_size=1, max_size=12))
+def test_the_labels_below_a_trend_never_touch_and_the_newest_is_always_there(labels: list[str]) -> None:
+    shape = trend([Sample(label, float(place)) for place, label in enumerate(labels)])
+    places = ends(shape)
+    assert shape.points[-1].anchor
+    assert all(left[1] <= right[0] for left, right in pairwise(places))
+    assert all(left >= 0 for left, _ in places[:-1])
+
+
+@given(st.lists(numbers, max_size=40), st.none() | numbers, st.none() | numbers)
+def test_a_trend_stays_in_its_box(values: list[float], low: float | None, high: float | None) -> None:
+    shape = trend([Sample(str(value), value) for value in values], minimum=low, maximum=high)
+    for point in shape.points:
         assert 0 <= point.x <= TREND_WIDTH
         assert 0 <= point.y <= TREND_HEIGHT
+    assert all(0 <= y <= TREND_HEIGHT for y in (shape.minimum_y, shape.maximum_y) if y is not None)
 
 
 def test_parts_of_zero_have_no_segment_but_stay_in_the_legend() -> None:
@@ -173,7 +240,9 @@ def test_the_printed_charts_escape_names_and_use_no_style() -> None:
     drawn = [
         render_to_string("_chart_lineage.html", {"lineage": lineage([evil], [], focus="a")}),
         render_to_string("_chart_threshold.html", {"label": "<b>", "bar": threshold_bar(1, maximum=2)}),
-        render_to_string("_chart_trend.html", {"label": "<b>", "trend": trend([("<b>", 1), ("x", 2)])}),
+        render_to_string(
+            "_chart_trend.html", {"label": "<b>", "trend": trend([Sample("<b>", 1, fault="<b>"), Sample("x", 2)])}
+        ),
         render_to_string("_chart_stack.html", {"label": "<b>", "bar": stacked_bar([Part("<b>", 1, "ok")])}),
     ]
     for html in drawn:

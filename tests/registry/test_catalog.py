@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -101,15 +102,26 @@ def test_a_trend_holds_the_newest_value_measured_on_each_version_itself(shelf: Q
     first, second = shelf.filter(asset__slug="fraud-scorer").order_by("pk")
     now = timezone.now()
 
-    def measure(version: Version, identity: str, value: str, hours: int) -> None:
+    def measure(version: Version, identity: str, value: str, hours: int, dataset: str = "holdout") -> None:
         at = now - timedelta(hours=hours)
         report = documents.evaluation(identity, at=at, author="eve", metrics={"quality/accuracy": value})
-        evidence.attach(version, actor=walk.cast.cee_i, kind="evaluation", filename="e.json", body=report)
+        document = json.loads(report)
+        document["dataset"]["name"] = dataset
+        body = json.dumps(document).encode()
+        evidence.attach(version, actor=walk.cast.cee_i, kind="evaluation", filename="e.json", body=body)
+
+    def told(series: list[catalog.Point]) -> list[tuple[str, str, bool]]:
+        return [(each.number, str(each.row.value.normalize()), each.is_own) for each in series]
 
     measure(first, first.identity_digest, "0.91", hours=2)
     measure(first, first.identity_digest, "0.90", hours=3)
     measure(second, first.identity_digest, "0.99", hours=1)
+    measure(second, first.identity_digest, "0.77", hours=1, dataset="hard")
     measure(second, second.identity_digest, "0.93", hours=2)
-    trend = catalog.metric_trends(second)["quality/accuracy"]
-    assert [(number, str(value.normalize())) for number, value in trend] == [("1.0.0", "0.91"), ("1.1.0-rc.1", "0.93")]
-    assert len(catalog.metric_trends(second, at_most=1)["quality/accuracy"]) == 1
+    trends = catalog.metric_trends(second)
+    plain = trends[("quality/accuracy", "holdout", "")]
+    assert told(plain) == [("1.0.0", "0.91", True), ("1.1.0-rc.1", "0.93", True)]
+    # Another data set is another metric, and what was measured on something else is told apart.
+    assert told(trends[("quality/accuracy", "hard", "")]) == [("1.1.0-rc.1", "0.77", False)]
+    newest = catalog.metric_trends(second, at_most=1)
+    assert told(newest[("quality/accuracy", "holdout", "")]) == [("1.1.0-rc.1", "0.93", True)]

@@ -107,7 +107,7 @@ def test_a_declaration_that_contradicts_the_document_is_refused_with_both(walk: 
 
 WRONG: dict[str, dict[str, Any]] = {
     "kind": {"kind": "selfie", "body": b"x"},
-    "document.json": {"kind": "sbom", "body": b"SPDXVersion: SPDX-2.3"},
+    "document.json": {"kind": "sbom", "body": b"PK\x03\x04 no SBOM"},
     "document": {"kind": "sbom", "body": b'{"bomFormat": "CycloneDX"'},
     "filename": {"kind": "other", "body": b"x", "name": "\x00\x07"},
     "identity_digest": {"kind": "sbom", "body": b"x", "identity_digest": OTHER},

@@ -15,14 +15,14 @@ from django.urls import reverse
 from playwright.sync_api import Page
 from pytest_django.live_server_helper import LiveServer
 
-from governance.models import Decision, Policy, Submission, Waiver
+from governance.models import Decision, Finding, Policy, Submission, Waiver
 from portal.demo import seed
-from registry.models import User
+from registry.models import Evidence, User
 from registry.web.version_page import TABS
 from tests.web.visitors import enter
 
 NARROW, WIDE = {"width": 320, "height": 800}, {"width": 1280, "height": 900}
-LISTS = ("/", "/queue/", "/catalogue/", "/register/", "/waivers/", "/policies/")
+LISTS = ("/", "/queue/", "/catalogue/", "/register/", "/findings/", "/waivers/", "/policies/")
 
 
 def pages_of_reviewers() -> Iterator[str]:
@@ -32,7 +32,18 @@ def pages_of_reviewers() -> Iterator[str]:
     yield from {(row.state, row.version.asset.kind): row.get_absolute_url() for row in rows}.values()
     yield from {row.verdict: row.get_absolute_url() for row in Decision.objects.all()}.values()
     yield from (reverse("governance:waiver", args=[row.public_id]) for row in Waiver.objects.all())
+    yield from {reverse("governance:finding", args=[row.vulnerability]) for row in Finding.objects.all()}
     yield from (reverse("governance:policy", args=[row.name, row.number]) for row in Policy.objects.all())
+    # The answers with the most to show: scanner reasons, licences, metrics out of bounds, findings.
+    for asset, number, slug in (
+        ("ticket-tagger", "0.1.0", "artifact-scan"),
+        ("support-router", "0.9.0", "licence"),
+        ("support-router", "0.9.0", "vulnerabilities"),
+        ("credit-lora", "0.3.0", "evaluations"),
+        ("credit-assistant", "1.0.0", "base-model"),
+        ("churn-embedder", "1.1.0", "sbom"),
+    ):
+        yield reverse("governance:check", args=[asset, number, slug])
 
 
 def pages_of_owners() -> Iterator[str]:
@@ -42,6 +53,9 @@ def pages_of_owners() -> Iterator[str]:
     serving = ["fraud-scorer", "2.0.0"]
     yield from (reverse("registry:version-tab", args=[*serving, tab]) for tab in TABS)
     yield reverse("registry:version-edit", args=["fraud-scorer", "2.2.0"])
+    report = Evidence.objects.filter(kind="evaluation", version__number="2.0.0", version__asset__slug="fraud-scorer")
+    yield reverse("registry:report-sign", args=[report[0].public_id])
+    yield from (reverse("governance:check", args=[*serving, slug]) for slug in ("provenance", "owners", "metadata"))
     yield from (reverse(f"governance:{name}", args=serving) for name in ("submit", "waiver-request"))
     yield f"{reverse('governance:roll-back', args=serving)}?environment=production"
     yield from (reverse("governance:move", args=[*serving, name]) for name in ("deprecate", "retire"))

@@ -17,12 +17,13 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from audit.models import Entry, Governed, InsertOnly
-from governance.models import Submission, TrustedKey
+from governance.models import Submission, TrustedKey, TrustedRoot
 from portal.administration import HistoryAdmin, site
 from portal.demo import documents
 from registry import people, tokens
 from registry.models import AccessToken, Asset, Membership, Seat, Team, User, Version
 from tests.factories import PASSWORD, Cast, Walk, artifacts
+from tests.governance.checks.private_sigstore import Instance
 from tests.scene import Scene, staged
 
 MODELS = sorted(site._registry, key=lambda model: model._meta.label)
@@ -316,27 +317,69 @@ def test_a_token_is_for_a_service_and_for_known_scopes(alma: Client, cast: Cast)
     assert not AccessToken.objects.filter(label="mine").exists()
 
 
-def test_a_key_is_trusted_and_revoked_with_a_reason(alma: Client, cast: Cast) -> None:
+def scope_of(cast: Cast) -> dict[str, Any]:
+    """Return the fields that the forms of keys and of roots have in common."""
     now = timezone.now()
-    told = {
-        "name": "Second builder",
-        "public_pem": documents.public_pem(ec.generate_private_key(ec.SECP256R1())),
+    return {
         "owner": cast.petra.pk,
-        "builders": f"{documents.BUILDER}\n",
-        "valid_from": f"{now:%Y-%m-%dT%H:%M}",
+        "purposes": ["provenance", "evaluation"],
+        "builders": f"{documents.BUILDER}\n\n  https://builds.example/other\n",
+        "assets": "fraud-scorer",
+        "valid_from": f"{now - timedelta(minutes=1):%Y-%m-%dT%H:%M}",
         "valid_until": f"{now + timedelta(days=30):%Y-%m-%dT%H:%M}",
     }
-    broken = alma.post(address(TrustedKey, "add"), {**told, "public_pem": "-----BEGIN NONSENSE-----"})
-    assert broken.status_code == 422
-    assert "ECDSA P-256" in broken.content.decode()
+
+
+def expect_revocable(alma: Client, row: TrustedKey | TrustedRoot) -> None:
+    """Stop trusting a key or a root in the admin, and find that nothing else can be done to it."""
+    model = type(row)
+    page = alma.get(address(model, "change", row.pk)).content.decode()
+    assert "Stop trusting" in page
+    assert alma.post(do(model, row, "revoke"), {"reason": ""}).status_code == 422
+    alma.post(do(model, row, "revoke"), {"reason": "The builder was rebuilt."})
+    row.refresh_from_db()
+    assert row.revoked_at is not None
+    assert newest(f"{row.ledger_ref[0]}.revoked").details["reason"] == "The builder was rebuilt."
+    assert "Stop trusting" not in alma.get(address(model, "change", row.pk)).content.decode()
+    assert alma.post(do(model, row, "revoke"), {"reason": "Once more."}).status_code == 422
+    history = alma.get(address(model, "history", row.pk)).content.decode()
+    assert "key.trusted" in history or "root.trusted" in history
+
+
+def test_a_key_is_trusted_and_revoked_with_a_reason(alma: Client, cast: Cast) -> None:
+    public = documents.public_pem(ec.generate_private_key(ec.SECP256R1()))
+    told = {"name": "Second builder", "public_pem": public, **scope_of(cast)}
+    for wrong, said in (
+        ({"public_pem": "-----BEGIN NONSENSE-----"}, "ECDSA P-256"),
+        ({"builders": ""}, "one or more builder ids"),
+        ({"purposes": ["everything"]}, "not one of the available choices"),
+        ({"assets": "*"}, "names of assets"),
+    ):
+        broken = alma.post(address(TrustedKey, "add"), told | wrong)
+        assert (broken.status_code, said in broken.content.decode()) == (422, True), wrong
     alma.post(address(TrustedKey, "add"), told)
     key = TrustedKey.objects.get(name="Second builder")
-    assert key.builders == [documents.BUILDER]
-    assert alma.post(do(TrustedKey, key, "revoke"), {"reason": ""}).status_code == 422
-    alma.post(do(TrustedKey, key, "revoke"), {"reason": "The builder was rebuilt."})
-    key.refresh_from_db()
-    assert key.revoked_at is not None
-    assert newest("key.revoked").details["reason"] == "The builder was rebuilt."
+    assert key.builders == [documents.BUILDER, "https://builds.example/other"]
+    assert (key.purposes, key.assets, key.owner) == (["provenance", "evaluation"], ["fraud-scorer"], cast.petra)
+    expect_revocable(alma, key)
+
+
+def test_a_root_is_trusted_and_revoked_with_a_reason(alma: Client, cast: Cast) -> None:
+    told = {"name": "Our Sigstore", "text": Instance().trusted_root(), **scope_of(cast)}
+    told["identities"] = "https://accounts.example cee-i@example.com\r\nhttps://ci.example https://ci.example/train.yml"
+    for wrong, said in (
+        ({"text": "{}"}, "no certificate authority"),
+        ({"identities": "cee-i@example.com"}, "expected an issuer, one space and an identity"),
+    ):
+        broken = alma.post(address(TrustedRoot, "add"), told | wrong)
+        assert (broken.status_code, said in broken.content.decode()) == (422, True), wrong
+    alma.post(address(TrustedRoot, "add"), told)
+    root = TrustedRoot.objects.get()
+    assert root.identities == [
+        {"issuer": "https://accounts.example", "identity": "cee-i@example.com"},
+        {"issuer": "https://ci.example", "identity": "https://ci.example/train.yml"},
+    ]
+    expect_revocable(alma, root)
 
 
 def test_a_deed_that_is_not_there_is_404(alma: Client, full: Version) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from audit import notes, seal
 from governance import decisions, lifecycle
 from governance.models import ConsumerGrant, Decision, Promotion
 from registry.models import Version
-from tests.factories import Walk, artifacts
+from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.web.services import API, Service, count_rows, fields_of, make_service
 
 FRAUD = "/versions/fraud-scorer/1.0.0"
@@ -49,6 +50,7 @@ def test_the_gate_says_yes_with_the_decision_it_rests_on(walk: Walk, candidate: 
             "sigstore": f"http://localhost:8000{API}/decisions/{decision.public_id}.sigstore.json",
         },
         "expires_at": seal.instant(decision.expires_at),
+        "challenges": [],
     }
     assert ConsumerGrant.objects.get().consumer == "billing"
 
@@ -111,6 +113,32 @@ def test_a_deprecated_version_serves_known_consumers_only(walk: Walk, candidate:
     assert ask(deployer, candidate, consumer="billing")["allow"] is True
     refused = ask(deployer, candidate, consumer="newcomer")
     assert (refused["allow"], refused["reasons"][0]["rule"]) == (False, "deprecated")
+
+
+def test_a_challenged_version_serves_until_its_time_runs_out_and_the_answer_says_so(
+    walk: Walk, candidate: Version, deployer: Service, tmp_path: Path
+) -> None:
+    walk.approved(candidate)
+    import_advisories(walk.cast, tmp_path, osv("GHSA-1111-1111-1111", "numpy", fixed="2.3.0"))
+    walk.work()
+    for consumer in ("billing", "newcomer"):
+        answer = ask(deployer, candidate, consumer=consumer)
+        assert answer["allow"] is True
+    [challenge] = answer["challenges"]
+    assert challenge == {
+        "vulnerability": "GHSA-1111-1111-1111",
+        "severity": "critical",
+        "version": "fraud-scorer@1.0.0",
+        "since": challenge["since"],
+        "due": answer["expires_at"],
+    }
+    with CaptureQueriesContext(connection) as queries:
+        ask(deployer, candidate)
+    assert len(queries) == 2
+    with time_machine.travel(timezone.now() + timedelta(days=14)):
+        late = ask(deployer, candidate)
+    assert (late["allow"], late["reasons"][0]["rule"]) == (False, "challenged")
+    assert late["challenges"] == [challenge]
 
 
 def test_a_retired_version_serves_nobody(walk: Walk, candidate: Version, deployer: Service) -> None:

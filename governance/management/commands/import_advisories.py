@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from governance import advisories
 from portal.errors import Invalid, Refused
@@ -31,14 +32,17 @@ class Command(BaseCommand):
         if actor is None:
             raise CommandError(f"There is no account {options['actor']!r}.")
         try:
-            imported = advisories.import_zip(options["archive"], ecosystem=options["ecosystem"], actor=actor)
+            # The worker is rung when this block ends, and takes what it has matched out of the queue.
+            with transaction.atomic():
+                imported = advisories.import_zip(options["archive"], ecosystem=options["ecosystem"], actor=actor)
+                packages, versions = imported.touched.count(), advisories.versions_touched(imported).count()
         except (Invalid, Refused, PermissionDenied) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(
             f"{imported.ecosystem}: {imported.read:,} read, {imported.changed:,} new or changed, "
             f"{imported.withdrawn:,} of them withdrawn, {imported.rejected:,} rejected; "
-            f"{imported.touched.count():,} packages touched, "
-            f"in the SBOMs of {advisories.versions_touched(imported).count():,} versions."
+            f"{packages:,} packages touched, in the SBOMs of {versions:,} versions, which are matched again now."
         )
         for fault in imported.faults:
-            self.stderr.write(f"rejected {fault['name']}: {fault['says']}")
+            kind = "" if fault["name"] == advisories.NOT_COVERED else "rejected "
+            self.stderr.write(f"{kind}{fault['name']}: {fault['says']}")

@@ -43,6 +43,7 @@ def test_one_changed_byte_fails_and_both_digests_are_named(ask: Ask, registered:
     assert answer.outcome == "failed"
     assert registered.artifact_sha256 in answer.says
     assert answer.facts["seen"] in answer.says
+    assert "ask again" in answer.fix
 
 
 def test_an_appended_byte_fails(ask: Ask, registered: Version) -> None:
@@ -61,6 +62,7 @@ def test_bytes_that_nobody_can_read_are_an_error(ask: Ask, registered: Version) 
     answer = ask("checksum", registered)
     assert answer.outcome == "error"
     assert "could not be read" in answer.says
+    assert registered.storage_uri in answer.fix
 
 
 def test_a_link_out_of_the_artifact_folders_is_not_followed(ask: Ask, registered: Version) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
+from audit import log
+from audit.events import Event
 from registry import completeness, drafts, intake
 from registry.models import Version
 from tests.factories import artifacts
@@ -31,7 +34,29 @@ def test_a_missing_part_is_named(ask: Ask, scene: Scene, bare: Version, name: st
 
 def test_an_asset_without_a_backup_is_incomplete(ask: Ask, scene: Scene) -> None:
     intake.change_asset(scene.version.asset, actor=scene.walk.cast.ada, backup_owner=None)
-    assert "backup_owner" in ask("metadata").says
+    answer = ask("metadata")
+    assert "backup_owner" in answer.says
+    assert answer.fix == "Name the asset's backup owner on the page of fraud-scorer."
+
+
+def test_what_to_fill_in_is_said_with_what_is_expected_and_where(ask: Ask, scene: Scene, bare: Version) -> None:
+    ada = scene.walk.cast.ada
+    drafts.edit(bare, actor=ada, licence="", release_notes="")
+    answer = ask("metadata", bare)
+    assert answer.fix.startswith("Fill in on the version's form: licence (the licence (an SPDX expression")
+    assert "; release_notes (" in answer.fix
+    empty = drafts.start_draft(bare.asset, "3.0.0", actor=ada)
+    assert ask("metadata", empty).fix.count("; ") == 4
+    assert " more." in ask("metadata", empty).fix
+
+
+def test_what_a_frozen_version_lacks_can_only_be_in_a_new_one(ask: Ask, scene: Scene) -> None:
+    # A release that asks for more than the one before meets versions that were complete when they were nominated.
+    bare = scene.walk.register("fraud-scorer", "1.1.0", artifacts.scorer(2), datasets=[])
+    bare.frozen_at = timezone.now()
+    with log.record(Event.VERSION_NOMINATED, actor=scene.walk.cast.ada, subject=bare):
+        bare.save(update_fields=["frozen_at"])
+    assert ask("metadata", bare).fix.startswith("Fill in on a new version, because the content of this one is frozen: ")
 
 
 def test_a_model_that_was_tuned_names_its_base(ask: Ask, scene: Scene) -> None:

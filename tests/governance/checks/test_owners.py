@@ -37,12 +37,15 @@ def test_an_owner_who_has_left_does_not_count(ask: Ask, scene: Scene) -> None:
     answer = ask("owners")
     assert answer.outcome == "failed"
     assert "the backup owner ben is no longer active" in answer.says
+    assert answer.fix == "On the page of fraud-scorer, name another backup owner, whose account is active."
 
 
 def test_everything_that_is_missing_is_said_at_once(ask: Ask, scene: Scene) -> None:
     asset, ada = scene.version.asset, scene.walk.cast.ada
     intake.change_asset(asset, actor=ada, owner=None, backup_owner=None, escalation_contact="")
-    assert ask("owners").says.count(",") == 2
+    answer = ask("owners")
+    assert answer.says.count(",") == 2
+    assert answer.fix.count(";") == 2
 
 
 def test_the_answer_depends_on_who_is_here() -> None:

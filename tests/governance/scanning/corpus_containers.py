@@ -73,7 +73,7 @@ FILES: dict[str, bytes] = {
     "zero-byte.zip": zip_file([zip_member("a.txt\0.pkl", b"x")]),
     "bomb.zip": zip_file([zip_member("a.txt", b"\0" * (16 << 20), deflate=True)]),
     "size-lie.zip": zip_file([zip_member("a.txt", b"abc" * 99, deflate=True, size=3)]),
-    "method.zip": zip_file([zip_member("a.pkl", EVIL, method=93)]),
+    "method.zip": zip_file([zip_member("a.pkl", EVIL, method=98)]),
     "source.zip": zip_file([zip_member("setup.py", b"import os")]),
     "polyglot.safetensors": safetensors({}, torch_file(EVIL)),
     "polyglot.gguf": gguf() + torch_file(EVIL),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+from functools import cache
+
+import h5py
+import numpy as np
 
 from tests.governance.scanning.assemble import COMMAND, attack, gguf, onnx, safetensors, zip_file, zip_member
 from tests.governance.scanning.corpus_pickles import Entry
@@ -83,11 +88,20 @@ TEXTS: dict[str, bytes] = {
 }
 
 
+@cache
+def weights() -> bytes:
+    """Return an HDF5 file with the weights of one layer, as Keras 3 writes them."""
+    out = io.BytesIO()
+    with h5py.File(out, "w") as file:
+        file.create_dataset("layers/dense/vars/0", data=np.zeros((4, 2), np.float32))
+    return out.getvalue()
+
+
 def keras_file(layer: object) -> bytes:
     """Return a .keras archive with one layer."""
     model = {"module": "keras", "class_name": "Sequential", "config": {"layers": [layer]}, "registered_name": None}
     members = [zip_member("metadata.json", b"{}"), zip_member("config.json", json.dumps(model).encode())]
-    return zip_file([*members, zip_member("model.weights.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 64)])
+    return zip_file([*members, zip_member("model.weights.h5", weights())])
 
 
 def in_models() -> list[Entry]:

@@ -52,10 +52,12 @@ CONTAINERS = {
 }
 SQUEEZED = {
     "deep.pkl.gz": "too-deep",
-    "second-stream.joblib": "trailing-bytes",
+    "second-stream.joblib": "dangerous-global",
     "behind.joblib": "compressed-broken",
     "cut.joblib": "compressed-broken",
-    "lz4.joblib": "unsupported",
+    "lz4.joblib": "compressed-broken",
+    "zstd.joblib": "compressed-broken",
+    "model.7z": "7z-broken",
     "bomb.pkl.gz": "expansion-bomb",
 }
 TENSORS = {

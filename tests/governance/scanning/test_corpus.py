@@ -11,26 +11,33 @@ from tests.governance.scanning.assemble import COMMAND
 from tests.governance.scanning.corpus import malicious
 
 ENTRIES = malicious()
-NEVER_HARMLESS = {"dangerous-call", "dangerous-dropped", "dangerous-mention", "old-protocol"}
+KINDS = sorted({kind for kind, _, _ in ENTRIES})
+NEVER_HARMLESS = {"dangerous-call", "dangerous-dropped", "dangerous-mention", "old-protocol", "reaching"}
 
 
 def scan_bytes(folder: Path, name: str, data: bytes) -> Report:
     """Write a file and scan it."""
     path = folder / (name or "no-extension")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return scan(path)
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "data"), ENTRIES, ids=[f"{number}-{entry[0]}-{entry[1]}" for number, entry in enumerate(ENTRIES)]
-)
-def test_an_attack_does_not_pass(kind: str, name: str, data: bytes, tmp_path: Path) -> None:
-    report = scan_bytes(tmp_path, name, data)
-    assert report.verdict is not Verdict.PASS
-    assert report.reasons
-    assert "scanner-failed" not in {reason.code for reason in report.reasons}
-    if kind in NEVER_HARMLESS:
-        assert report.verdict is Verdict.REJECTED
+def is_answered(kind: str, report: Report) -> bool:
+    """Return whether an attack got the answer that its kind deserves, with a reason that is not a fault of ours."""
+    codes = {reason.code for reason in report.reasons}
+    stopped = report.verdict is Verdict.REJECTED or (report.verdict is not Verdict.PASS and kind not in NEVER_HARMLESS)
+    return stopped and bool(codes) and "scanner-failed" not in codes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_attack_of_a_kind_passes(kind: str, tmp_path: Path) -> None:
+    # One test for each kind, because thousands of tests cost more than what they test.
+    mine = [(name, data) for wanted, name, data in ENTRIES if wanted == kind]
+    reports = {
+        f"{number}: {name}": scan_bytes(tmp_path / str(number), name, data) for number, (name, data) in enumerate(mine)
+    }
+    assert {label: report for label, report in reports.items() if not is_answered(kind, report)} == {}
 
 
 def test_no_attack_was_run() -> None:
@@ -38,5 +45,5 @@ def test_no_attack_was_run() -> None:
 
 
 def test_the_corpus_is_large_enough_to_mean_something() -> None:
-    assert len(ENTRIES) > 700
-    assert len({data for _, _, data in ENTRIES}) > 600
+    assert len(ENTRIES) > 1300
+    assert len({data for _, _, data in ENTRIES}) > 1200

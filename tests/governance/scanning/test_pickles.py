@@ -104,7 +104,7 @@ REASONS = {
     "random-door": "function-handed",
     "load-nested": "dangerous-global",
     "late-protocol": "late-protocol",
-    "state-is-run": "unknown-global",
+    "state-is-run": "state-is-run",
     "object-flags": "dtype-lie",
     "hidden-objects": "dtype-lie",
 }
@@ -118,7 +118,7 @@ def test_a_trick_is_found_for_the_right_reason(label: str, tmp_path: Path) -> No
 BROKEN = {
     "no-stop": "no-stop",
     "nullifai": "dangerous-global",
-    "second-pickle": "trailing-bytes",
+    "second-pickle": "dangerous-global",
     "junk-behind": "trailing-bytes",
     "frame-in-frame": "overlapping-frames",
     "left-on-stack": "stack-left",
@@ -162,6 +162,15 @@ def test_a_tensor_inside_a_plain_pickle_is_followed(tmp_path: Path) -> None:
     assert scan_pickle(tmp_path, make_pickle(nested)).verdict is Verdict.PASS
 
 
+def test_several_pickles_laid_end_to_end_are_all_judged(tmp_path: Path) -> None:
+    honest = pickle.dumps({"a": [1]}) + pickle.dumps(np.arange(3), 2) + pickle.dumps("b", 0)
+    assert scan_pickle(tmp_path, honest, ".pkl").reasons == ()
+    assert "dangerous-global" in codes(scan_pickle(tmp_path, honest + attack(), ".pkl"))
+    assert "trailing-bytes" in codes(scan_pickle(tmp_path, honest + b"\0", ".pkl"))
+    many = scan_pickle(tmp_path, b"\x80\x04N." * 20_000, ".pkl")
+    assert (many.verdict, codes(many)) == (Verdict.ERROR, {"too-many-members"})
+
+
 def test_a_python_2_name_is_judged_by_what_it_became(tmp_path: Path) -> None:
     assert scan_pickle(tmp_path, make_pickle(name("__builtin__", "set") + b"(]tR", 2)).verdict is Verdict.PASS
     assert scan_pickle(tmp_path, make_pickle(name("__builtin__", "set") + b"(]tR", 4)).verdict is Verdict.HELD
@@ -181,8 +190,16 @@ def test_a_disguise_is_rejected_whatever_it_holds(tmp_path: Path) -> None:
 
 
 def test_the_second_engine_speaks_for_itself(tmp_path: Path) -> None:
+    report = scan_pickle(tmp_path, make_pickle(stack_name("mylib.unknown_things", "Model")), ".pkl")
+    assert codes(report) == {"unknown-global", "second-engine-dangerous"}
+    assert report.verdict is Verdict.REJECTED
+
+
+def test_what_is_on_the_list_by_its_exact_name_is_only_quoted(tmp_path: Path) -> None:
     report = scan_pickle(tmp_path, make_pickle(call(stack_name("uuid", "UUID"), text("0" * 32))), ".pkl")
-    assert codes(report) == {"second-engine-dangerous"}
+    assert (report.verdict, codes(report)) == (Verdict.PASS, {"second-engine-explained"})
+    report = scan_pickle(tmp_path, make_pickle(call(stack_name("uuid", "getnode"))), ".pkl")
+    assert {"dangerous-global", "second-engine-dangerous"} == codes(report)
 
 
 def test_the_allow_list_judges_exactly() -> None:

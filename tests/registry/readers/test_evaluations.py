@@ -40,7 +40,14 @@ def test_a_package_carries_digest_author_and_instant() -> None:
 
 def test_the_example_in_the_documentation_is_accepted() -> None:
     text = (native.__doc__ or "").split("An example:")[1].split("What a schema")[0].replace("…64 hex digits…", "c" * 64)
-    assert len(read(json.loads(text)).metrics) == 2
+    reading = read(json.loads(text))
+    assert [(each.name, each.slice) for each in reading.metrics] == [
+        ("accuracy", ""),
+        ("accuracy", "merchants in Austria"),
+        ("p95_ms", ""),
+    ]
+    assert (reading.metrics[0].ci_low, reading.metrics[0].ci_high) == (Decimal("0.905"), Decimal("0.921"))
+    assert reading.summary["subject"]["params"] == {"temperature": "0", "max_tokens": "256", "seed": "7"}
 
 
 def test_the_published_schema_names_itself() -> None:
@@ -91,7 +98,21 @@ def test_a_value_that_is_not_finite_is_refused(word: bytes) -> None:
         (package() | {"metrics": []}, "metrics: saw [], expected a list of 1 to 2,000 metrics"),
         (package([metric(direction="up")]), "metrics[0].direction: saw 'up', expected higher or lower"),
         (package([metric(n=0)]), "metrics[0].n: saw 0"),
+        (package([metric(n=-5)]), "metrics[0].n: saw -5"),
+        (package([metric(n=4999)]), "metrics[0].n: saw 4,999, expected at least the 5,000 samples"),
         (package([metric(stderr="big")]), "metrics[0].stderr: saw 'big'"),
+        (package([metric(stderr="-0.1")]), "metrics[0].stderr: saw -0.1"),
+        (package([metric(ci_low="0.1")]), "metrics[0].ci_low: saw one end of an interval"),
+        (package([metric(ci_low="0.2", ci_high="0.1")]), "metrics[0].ci_high: saw 0.1, expected at least ci_low, 0.2"),
+        (
+            package([metric(slice="EU"), metric(slice=" EU ")]),
+            "saw 'quality/accuracy[EU]@fraud-holdout' more than once",
+        ),
+        (package([metric(slice="s" * 201)]), "metrics[0].slice: saw"),
+        (package([metric(category="privacy")]), "metrics[0].category: saw 'privacy'"),
+        (package(raw_file_sha256="x"), "raw_file_sha256: saw 'x'"),
+        (package(subject={"identity_digest": ARTIFACT, "artifact_sha256": []}), "subject.artifact_sha256: saw []"),
+        (package(subject={"identity_digest": ARTIFACT, "params": {"a": []}}), "subject.params.a: saw []"),
         (package([metric("a" * 121)]), "metrics[0].name: saw"),
         (package([metric("a\nb")]), "metrics[0].name: saw"),
         (package([metric(" ")]), "metrics[0].name: saw"),
@@ -125,6 +146,38 @@ def test_every_wrong_field_is_named_at_once() -> None:
     assert {fault.field for fault in caught.value.faults} == {"author", "metrics[0].category", "metrics[0].direction"}
 
 
+def test_time_and_money_may_be_measured_on_fewer_samples_and_so_may_a_slice() -> None:
+    few = [metric("p95_ms", category="latency", n=10), metric("usd", category="cost", n=10), metric(slice="EU", n=10)]
+    assert [each.n for each in read(package(few)).metrics] == [10, 10, 10]
+
+
+def test_a_metric_may_come_once_for_each_slice() -> None:
+    reading = read(package([metric(), metric(slice="EU", value="0.8"), metric(slice="US", value="0.9")]))
+    assert [(each.slice, str(each.value), each.dataset) for each in reading.metrics] == [
+        ("", "0.913", "fraud-holdout"),
+        ("EU", "0.8", "fraud-holdout"),
+        ("US", "0.9", "fraud-holdout"),
+    ]
+
+
+def test_a_package_without_metrics_is_a_sidecar_for_a_raw_report() -> None:
+    reading = read(package(raw_file_sha256="d" * 64) | {"metrics": []})
+    assert (reading.metrics, reading.reports, reading.subject_digests) == ((), ("d" * 64,), (ARTIFACT,))
+
+
+def test_the_parts_that_were_measured_are_named() -> None:
+    subject = {
+        "identity_digest": ARTIFACT,
+        "version": "fraud-scorer@2.1.0",
+        "artifact_sha256": ["a" * 64, "b" * 64],
+        "prompt_sha256": "c" * 64,
+        "system_prompt_sha256": "d" * 64,
+        "params": {"temperature": 0.7, "stop": "\n"},
+    }
+    named = [(each.what, each.digests) for each in read(package(subject=subject)).named]
+    assert named == [("model", ("a" * 64,)), ("model", ("b" * 64,)), ("prompt", ("c" * 64,))]
+
+
 def test_a_formula_as_a_metric_name_stays_the_text_it_is() -> None:
     reading = read(package([metric("=cmd()", unit="@x")]))
     assert (reading.metrics[0].name, reading.metrics[0].unit) == ("=cmd()", "@x")
@@ -143,6 +196,27 @@ def test_a_real_lm_eval_report_is_read() -> None:
 
 def test_an_lm_eval_report_does_not_say_what_it_measured() -> None:
     assert readers.read(sample("lm-eval-results.json"), kind="evaluation").subject_digests == ()
+
+
+def test_the_arguments_of_the_model_may_be_one_text_as_in_older_files() -> None:
+    document = json.loads(sample("lm-eval-results.json"))
+    document["config"]["model_args"] = "pretrained=acme/credit-llm,revision=main"
+    assert read(document).summary["model_args"] == "pretrained=acme/credit-llm,revision=main"
+
+
+def test_the_samples_beside_a_report_are_refused_with_the_file_to_attach() -> None:
+    with pytest.raises(Invalid, match=r"saw the samples of a task.*expected the results_<time>\.json"):
+        readers.read(sample("lm-eval-samples.jsonl"), kind="evaluation")
+
+
+def test_a_limited_run_is_told_and_one_that_lost_samples_is_refused() -> None:
+    document = json.loads(sample("lm-eval-results.json"))
+    document["n-samples"]["mytask"]["effective"] = 4
+    assert "n-samples.mytask.effective: saw 4, expected all 6 samples" in refusal(document)
+    document["config"]["limit"] = 4
+    reading = read(document)
+    assert reading.warnings == ("n-samples.mytask is 4 of 6: the run was limited to a part of the task.",)
+    assert reading.metrics[0].n == 4
 
 
 def harness(results: dict[str, Any], **members: Any) -> dict[str, Any]:

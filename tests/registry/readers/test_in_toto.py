@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from portal.errors import Invalid
 from registry import readers
 from registry.readers import Reading, Statement
+from registry.readers.in_toto import BundledStatement, unwrap
 from tests.registry.readers.samples import ARTIFACT, COMMIT, as_body, envelope, provenance, sample, statement
 
 ADA = "ada@example.org"
@@ -21,7 +24,9 @@ def read(body: bytes) -> tuple[Reading, Statement]:
 
 
 def read_slsa(**changes: Any) -> Statement:
-    return read(envelope(statement(provenance(**changes))))[1]
+    predicate = provenance(**changes)
+    predicate["runDetails"]["byproducts"] = changes.get("byproducts", [])
+    return read(envelope(statement(predicate)))[1]
 
 
 def refusal(body: bytes) -> str:
@@ -110,15 +115,54 @@ def test_an_envelope_that_is_not_well_formed_is_refused(members: dict[str, Any],
     assert says in refusal(envelope(statement(provenance()), **members))
 
 
+BUNDLE = {
+    "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "verificationMaterial": {"publicKey": {"hint": "k"}, "tlogEntries": []},
+    "dsseEnvelope": json.loads(envelope(statement(provenance()))),
+}
+CERTIFICATE = {"rawBytes": "MIIB"}
+
+
 @pytest.mark.parametrize(
-    ("document", "says"),
+    ("members", "says"),
     [
         ({"mediaType": "application/vnd.dev.sigstore.bundle.v0.1+json"}, "mediaType: saw unsupported"),
-        ({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "messageSignature": {}}, "bare signature"),
+        ({"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.2"}, "mediaType: saw unsupported"),
+        ({"mediaType": None}, "mediaType: saw None"),
+        ({"messageSignature": {}}, "bare signature"),
+        ({"verificationMaterial": {}}, "neither a key nor a certificate"),
+        ({"verificationMaterial": {"publicKey": {}, "certificate": CERTIFICATE}}, "saw publicKey, certificate"),
+        ({"verificationMaterial": {"x509CertificateChain": {}}}, "saw x509CertificateChain"),
+        ({"verificationMaterial": {"publicKey": "k"}}, "publicKey: saw 'k', expected a JSON object"),
+        ({"verificationMaterial": {"certificate": {"rawBytes": "!"}}}, "rawBytes: saw '!', expected base64"),
+        ({"verificationMaterial": {"publicKey": {}, "tlogEntries": [1]}}, "tlogEntries[0]: saw 1"),
+        (
+            {"dsseEnvelope": BUNDLE["dsseEnvelope"] | {"signatures": [{"sig": "aaaa"}] * 2}},
+            "2 signatures, expected exactly one signature in a bundle",
+        ),
+        ({"dsseEnvelope": BUNDLE["dsseEnvelope"] | {"payloadType": "text/plain"}}, "dsseEnvelope.payloadType: saw"),
     ],
 )
-def test_another_bundle_is_refused(document: dict[str, Any], says: str) -> None:
-    assert says in refusal(as_body(document))
+def test_another_bundle_is_refused(members: dict[str, Any], says: str) -> None:
+    assert says in refusal(as_body(BUNDLE | members))
+
+
+def test_a_bundle_says_how_it_is_to_be_verified() -> None:
+    for material, way in ({"publicKey": {}}, "key"), ({"certificate": CERTIFICATE}, "certificate"):
+        reading, found = read(as_body(BUNDLE | {"verificationMaterial": material}))
+        assert isinstance(found, BundledStatement)
+        assert (found.material, reading.summary["verified_with"]) == (material, way)
+        assert reading.summary["format"] == "Sigstore bundle v0.3"
+    reading, found = read(sample("slsa.dsse.json"))
+    assert isinstance(found, BundledStatement)
+    assert (found.bundle, found.material, reading.summary["verified_with"]) == ({}, {}, "key")
+
+
+def test_the_statement_around_any_predicate_is_unwrapped() -> None:
+    other = statement({"result": "PASSED"}, predicateType="https://in-toto.io/attestation/test-result/v0.1")
+    found = unwrap(envelope(other))
+    assert (found.predicate_type, found.predicate) == (other["predicateType"], {"result": "PASSED"})
+    assert "predicateType: saw unsupported" in refusal(envelope(other))
 
 
 def test_a_payload_with_a_key_twice_is_refused() -> None:
@@ -187,6 +231,21 @@ def test_two_commits_of_one_repository_are_pointed_out() -> None:
         ({"external": {"variables": {"GITLAB_USER_LOGIN": "ada", "CI_JOB": "7"}}}, ("ada",)),
         ({"metadata": {"commitAuthors": ["ada", {"name": "Ben"}], "Co-Authors": []}}, ("ada", "Ben")),
         ({"external": {"entryPoint": "train.py"}}, ()),
+        ({"internal": {"github": {"event": {"head_commit": {"author": {"username": "ada"}}}}}}, ("ada",)),
+        ({"internal": {"event": {"commits": [{"author": {"email": ADA}}, {"committer": "ben"}]}}}, (ADA, "ben")),
+        ({"internal": {"event": {"pusher": {"name": "ada"}, "sender": {"login": "ben"}}}}, ("ada", "ben")),
+        ({"internal": {"BUILDKITE_BUILD_AUTHOR_EMAIL": ADA, "build_creator": "x"}}, (ADA,)),
+        ({"internal": {"author": {"user": {"login": "ada"}, "date": "2026-11-01"}}}, ("ada",)),
+        ({"metadata": {"vcs.commit.author_name": "Ada", "git/committer-email": f"mailto:{ADA}"}}, ("Ada", ADA)),
+        ({"dependencies": [{"uri": "git+https://a", "annotations": {"author": f"Ada <{ADA}>"}}]}, ("Ada", ADA)),
+        ({"byproducts": [{"name": "log", "annotations": {"commit": {"author": "ada"}}}]}, ("ada",)),
+        ({"internal": {"m": f"Fix\n\nCo-Authored-By: Ada <{ADA}>\r\nSigned-off-by: ben\n"}}, ("Ada", ADA, "ben")),
+        ({"external": {"m": "It was co-authored-by: nobody at all"}}, ()),
+        (
+            {"external": {"author": "7+ada@users.noreply.github.com"}},
+            ("7+ada@users.noreply.github.com", "ada"),
+        ),
+        ({"external": {"author_association": "MEMBER", "authorised": "yes", "authority": "ca"}}, ()),
     ],
 )
 def test_the_people_behind_a_build_are_found(changes: dict[str, Any], people: tuple[str, ...]) -> None:
@@ -196,6 +255,13 @@ def test_the_people_behind_a_build_are_found(changes: dict[str, Any], people: tu
 def test_more_people_than_can_be_kept_are_refused_and_never_cut_off() -> None:
     crowd = [f"person{number}" for number in range(201)]
     assert "201 people" in refusal(envelope(statement(provenance(external={"authors": crowd}))))
+
+
+@pytest.mark.parametrize("blanks", ["\n", "\t", "co-authored-by: \n", "-by:"])
+def test_people_are_looked_for_in_linear_time(blanks: str) -> None:
+    started = time.monotonic()
+    read_slsa(external={"message": blanks * (200_000 // len(blanks)) + "end"})
+    assert time.monotonic() - started < 5
 
 
 def test_provenance_fills_the_registration_form() -> None:

@@ -7,7 +7,7 @@ from registry import readers
 from registry.readers import READERS, Reader, largest
 from tests.registry.readers.samples import as_body, package, sample
 
-KINDS = ("sbom", "provenance", "evaluation", "model-card", "licence-text", "other")
+KINDS = ("sbom", "provenance", "evaluation", "vex", "model-card", "licence-text", "other")
 
 
 def test_every_kind_of_evidence_has_a_reader() -> None:
@@ -55,7 +55,7 @@ def test_an_sbom_is_not_taken_for_an_evaluation() -> None:
 
 
 def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
-    with pytest.raises(Invalid, match="one of sbom, provenance, evaluation, model-card, licence-text, other"):
+    with pytest.raises(Invalid, match="one of sbom, provenance, evaluation, vex, model-card, licence-text, other"):
         readers.read(b"x", kind="receipt")
 
 
