@@ -68,7 +68,7 @@ class Event(StrEnum):
     FINDING_TRIAGED = "finding.triaged", "{actor} stated {status} about {subject}."
     TRIAGE_ANSWERED = "finding.answered", "{actor} answered {answer} to a statement about {subject}."
     VERSION_CHALLENGED = "version.challenged", "{subject} was challenged by {vulnerability}, to be answered by {due}."
-    CHALLENGE_ENDED = "challenge.ended", "The challenge of {subject} ended: {reason}"
+    CHALLENGE_ENDED = "challenge.ended", "The challenge {subject} ended."
     GLOBAL_ALLOWED = "global.allowed", "{actor} allowed {subject}, until {expires}."
     GLOBAL_REVOKED = "global.revoked", "{actor} no longer allows {subject}."
     REPORT_SIGNED = "report.signed", "{actor} signed the report {subject} as {capacity}."

@@ -19,6 +19,8 @@ from portal.jobs import Job, ring
 from registry import drafts
 from registry.models import User, Version
 
+NOT_TYPED = ("version", "policy", "extends", "requested_by", "decided_by", "decided_at", "revoked_at")
+
 
 def request(
     version: Version,
@@ -36,7 +38,6 @@ def request(
     To extend one is to ask anew, naming the one that is extended; whoever granted that one cannot grant this one.
     """
     rules = policy.governing(version)
-    now = timezone.now()
     waiver = Waiver(
         version=version,
         environment=environment,
@@ -45,14 +46,13 @@ def request(
         reason=reason,
         compensating_control=compensating_control,
         requested_by=actor,
-        requested_at=now,
+        requested_at=timezone.now(),
         expires_at=expires_at,
         extends=extends,
     )
+    expect_same_exception(waiver)
     expect_in_policy(waiver)
-    drafts.validated(
-        waiver, exclude=("version", "policy", "extends", "requested_by", "decided_by", "decided_at", "revoked_at")
-    )
+    drafts.validated(waiver, exclude=NOT_TYPED)
     with log.record(Event.WAIVER_REQUESTED, actor=actor, subject=waiver, rule=rule, environment=environment):
         waiver.version = lifecycle.lock(version)
         actor.require("waiver.request", waiver.version)
@@ -71,15 +71,16 @@ def expect_in_policy(waiver: Waiver) -> None:
         raise Invalid(Fault("rule", show(waiver.rule), f"one of {', '.join(runner.slugs_of(rules))}"))
     if waiver.environment not in (known := ("baseline", *rules.environments)):
         raise Invalid(Fault("environment", show(waiver.environment), f"one of {', '.join(known)}"))
-    older = waiver.extends
-    if older and (older.version_id, older.environment, older.rule) != (
-        waiver.version_id,
-        waiver.environment,
-        waiver.rule,
-    ):
-        raise Invalid(Fault("extends", str(older), f"a waiver of {waiver}"))
     if not waiver.requested_at < waiver.expires_at <= waiver.requested_at + timedelta(days=last):
         raise Invalid(Fault("expires_at", waiver.expires_at.isoformat(), f"an instant within the next {last} days"))
+
+
+def expect_same_exception(waiver: Waiver) -> None:
+    """Raise Invalid when a waiver is said to extend one of something else."""
+    older = waiver.extends
+    same = ("version_id", "environment", "rule")
+    if older is not None and any(getattr(older, name) != getattr(waiver, name) for name in same):
+        raise Invalid(Fault("extends", str(older), f"a waiver of {waiver}"))
 
 
 def grant(waiver: Waiver, *, actor: User, note: str = "") -> Waiver:

@@ -16,7 +16,7 @@ from django.db.models import QuerySet, Value
 
 from audit.models import ServingWindow
 from governance import standing
-from governance.models import ConsumerGrant, Decision, Transition
+from governance.models import Challenge, ConsumerGrant, Decision, Transition
 from governance.standing import Standing
 from registry.models import State, Version
 
@@ -151,13 +151,18 @@ def changes(digests: set[str]) -> list[datetime]:
     decisions = Decision.objects.filter(version__identity_digest__in=digests)
     moves = Transition.objects.filter(version__identity_digest__in=digests)
     grants = ConsumerGrant.objects.filter(version__identity_digest__in=digests)
+    doubts = Challenge.objects.filter(version__identity_digest__in=digests)
     sources: list[tuple[QuerySet, str]] = [
         (decisions, "made_at"),
         (decisions, "expires_at"),
         (decisions, "signature__signed_at"),
+        (decisions, "reliances__waiver__revoked_at"),
         (moves, "at"),
         (moves, "sunset_at"),
         (grants, "granted_at"),
+        (doubts, "opened_at"),
+        (doubts, "due_at"),
+        (doubts, "end__ended_at"),
     ]
     listed = [rows.order_by().values_list(field, flat=True) for rows, field in sources]
     instants = versions.order_by().values_list("registered_at", flat=True).union(*listed)

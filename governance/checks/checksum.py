@@ -69,4 +69,5 @@ def attest(dossier: Dossier, why: str) -> Answer:
     return passed(
         f"The bytes cannot be read here, but provenance by the trusted key {found.name} names this sha256.",
         facts={"attested_by": found.name, "fingerprint": found.fingerprint, "unreadable": why},
+        valid_until=found.valid_until,
     )

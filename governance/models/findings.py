@@ -40,7 +40,7 @@ class Finding(Governed):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="findings")
-    vulnerability = models.CharField(max_length=100)
+    vulnerability = models.CharField(max_length=100, db_index=True)
     advisory_ids = models.JSONField(default=list)
     summary = models.TextField(blank=True)
     purl = models.CharField(max_length=600)

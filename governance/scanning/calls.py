@@ -33,8 +33,8 @@ def call(machine: Machine, callee: Value, args: Value) -> Value:
     if not isinstance(callee, Name):
         machine.reject("computed-call", "The pickle calls something that it computed, not a global that it names.")
         return Made(None)
-    if doors.is_getattr(callee):
-        return doors.take_attribute(machine, callee, args)
+    if doors.is_door(callee):
+        return doors.take(machine, callee, args)
     if not isinstance(args, tuple):
         raise Malformed("bad-call", f"The pickle calls {callee} with arguments that are not a tuple.")
     if callee.kind in {Kind.CLASS, Kind.CONSTANT, Kind.REF}:

@@ -1,7 +1,8 @@
-"""Two callables of ordinary pickles that lead further than they look: `getattr`, and what scipy's distributions run.
+"""What ordinary pickles use and attacks use more: `getattr`, `type`, and the text that scipy's distributions run.
 
-Python writes members of enumerations, bound methods and time zones as getattr(object, name); with any other object or
-name that is a way to everything. Each use has to be one of those; each other mention is dangerous.
+Python writes members of enumerations, bound methods and time zones as getattr(object, name), and the type of None as
+type(None); with anything else these are ways to everything. Each use has to be one of those; each other mention is
+dangerous.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from governance.scanning.machine import Machine
 
 GETATTR = ("builtins", "getattr")
+TYPE = ("builtins", "type")
+SINGLE = {("builtins", "Ellipsis"), ("builtins", "NotImplemented")}
 MEMBER = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 DISTRIBUTIONS = frozenset({"scipy.stats._continuous_distns", "scipy.stats._discrete_distns"})
 INFRASTRUCTURE = "scipy.stats._distn_infrastructure"
@@ -34,13 +37,23 @@ def _parse_args_stats(self, {shapes} {settings}, moments='mv'):
 """
 
 
-def is_getattr(value: Value) -> bool:
-    """Return whether a value is the global that reaches everything."""
-    return isinstance(value, Name) and value.key == GETATTR
+def is_door(value: Value) -> bool:
+    """Return whether a value is one of the globals that reach everything."""
+    return isinstance(value, Name) and value.key in {GETATTR, TYPE}
 
 
-def take_attribute(machine: Machine, callee: Name, args: Value) -> Value:
-    """Judge getattr(object, name) and return what it gives, which may be kept but neither called nor handed on."""
+def take(machine: Machine, callee: Name, args: Value) -> Value:
+    """Judge a call of one of them and return what it gives, which may be kept but neither called nor handed on."""
+    if callee.key == GETATTR:
+        return _take_attribute(machine, callee, args)
+    only = args[0] if isinstance(args, tuple) and len(args) == 1 else args
+    if only is None or (isinstance(only, Name) and only.key in SINGLE):
+        machine.explain(callee)
+    return Name("builtins", "NoneType", Kind.REF)
+
+
+def _take_attribute(machine: Machine, callee: Name, args: Value) -> Value:
+    """Judge getattr(object, name)."""
     if isinstance(args, tuple) and len(args) == 2 and isinstance(args[1], str):
         owner, name = args[0], args[1]
         if isinstance(owner, Name):

@@ -6,6 +6,7 @@ Semantics: CPython's Modules/_pickle.c and Lib/pickle.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
@@ -53,15 +54,15 @@ class Machine:
         self.memo: dict[int, Value] = {}
         self.names: dict[tuple[str, str], Name] = {}
         self.last: Value = None
-        self.unexplained = 0  # mentions of getattr that no call has made harmless
+        self.unexplained = Counter[tuple[str, str]]()  # mentions of getattr and type that no call has made harmless
 
     def run(self) -> Value:
         """Follow one pickle and return the value it would give. Raises Malformed, Unreadable or Unsafe."""
         try:
             self.follow()
         finally:
-            if self.unexplained:
-                self.judge(Name(*doors.GETATTR, Kind.DANGEROUS))
+            for key in filter(self.unexplained.get, self.unexplained):
+                self.judge(Name(*key, Kind.DANGEROUS))
         if self.stack or self.outer:
             self.hold("stack-left", "Objects are left on the stack at STOP; ordinary picklers leave none.")
         return self.last
@@ -81,8 +82,8 @@ class Machine:
             first = False
 
     def explain(self, callee: Name) -> None:
-        """Take one mention of getattr for harmless, after what is done with it was followed."""
-        self.unexplained -= 1
+        """Take one mention of a global for harmless, after what is done with it was followed."""
+        self.unexplained[callee.key] -= 1
         self.scene.explained.add(callee.key)
 
     def reject(self, code: str, says: str) -> None:
@@ -112,8 +113,6 @@ class Machine:
         if not self.stack:
             raise Malformed("empty-stack", "The pickle looks at an empty stack.")
         return self.stack[-1]
-
-    # -- framing and protocol
 
     def on_proto(self, version: int, first: bool) -> None:
         """Take the protocol number, which belongs at the very beginning."""
@@ -172,7 +171,8 @@ class Machine:
 
     def push_again(self, value: Value) -> None:
         """Push a value that was there before."""
-        self.unexplained += doors.is_getattr(value)
+        if isinstance(value, Name) and doors.is_door(value):
+            self.unexplained[value.key] += 1
         self.stack.append(value)
 
     # -- containers
@@ -180,19 +180,18 @@ class Machine:
     def on_tuple(self, count: int | None) -> None:
         """Push a tuple of the last `count` values, or of all above the mark."""
         if count is None:
-            marked = tuple(self.pop_mark())
+            marked = tuple(self.pop_mark())  # which changes what the stack is
             self.stack.append(marked)
             return
         if len(self.stack) < count:
             raise Malformed("empty-stack", "The pickle takes more from its stack than it has put there.")
-        items = tuple(self.stack[-count:])
-        self.stack[-count:] = [items]
+        self.stack[-count:] = [tuple(self.stack[-count:])]
 
     def on_list(self, _: Argument) -> None:
         """Push a list or a frozen set of everything above the mark."""
-        bag = Bag()
-        bag.add(self.pop_mark())
-        self.stack.append(bag)
+        items = self.pop_mark()
+        self.stack.append(Bag())
+        self.add(items)
 
     def on_dict(self, _: Argument) -> None:
         """Push a dictionary of everything above the mark."""
@@ -273,17 +272,17 @@ class Machine:
             real = rename(module, name) if self.protocol < 3 else (module, name)
             found = Name(*real, self.scene.allowlist.judge(*real))
             # A name that is dangerous in either Python is so here: what loads the file may map names or not.
-            both = ((module, name), rename(module, name))
-            if any(self.scene.allowlist.judge(*key) is Kind.DANGEROUS for key in both):
+            if Kind.DANGEROUS in {self.scene.allowlist.judge(*key) for key in ((module, name), rename(module, name))}:
                 found.kind = Kind.DANGEROUS
             elif self.scene.allowlist.rests_on_allowance(*real):
                 self.scene.used[real] = found.kind
             elif found.kind is not Kind.UNKNOWN:
                 self.scene.explained.add((module, name))
             self.names[module, name] = found
-            if not doors.is_getattr(found):
+            if not doors.is_door(found):
                 self.judge(found)
-        self.unexplained += doors.is_getattr(found)
+        if doors.is_door(found):
+            self.unexplained[found.key] += 1
         return found
 
     def judge(self, found: Name) -> None:

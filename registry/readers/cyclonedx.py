@@ -21,7 +21,17 @@ import jsonschema_rs
 from registry.readers import fields, ml_bom
 from registry.readers.documents import fail, parse, picture
 from registry.readers.licences import spdx_expression
-from registry.readers.parts import MAX_BYTES, MAX_EXPRESSION, ML_MODEL, Parts, add_hash, bounded, identify, subjects
+from registry.readers.parts import (
+    MAX_BYTES,
+    MAX_EXPRESSION,
+    ML_MODEL,
+    Parts,
+    add_hash,
+    bounded,
+    identify,
+    shorten,
+    subjects,
+)
 from registry.readers.reading import Part, Reading
 
 VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
@@ -137,7 +147,7 @@ def _part(path: str, component: dict[str, Any], warnings: list[str]) -> Part:
         name=name,
         licences=_licences(path, component),
         hashes=_hashes(path, component),
-        paths=(path,),
+        paths=(shorten(path),),
         **identify(f"{path}.purl", [purl] if purl else [], version, warnings),
     )
 

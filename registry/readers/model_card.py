@@ -95,6 +95,7 @@ def _suggestions(
         "datasets": _texts(card.get("datasets")),
         "allowed_uses": _section(sections, _USES),
         "prohibited_uses": _section(sections, _NOT_USES),
+        "risk_rationale": _section(sections, _RISKS),
         "description": _introduction(sections),
     }
     return {key: value for key, value in offered.items() if value}

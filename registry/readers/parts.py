@@ -139,10 +139,15 @@ def bounded(warnings: list[str]) -> list[str]:
     return warnings[:MAX_WARNINGS] + ([f"And {more:,} more warnings of this kind."] if more > 0 else [])
 
 
+def shorten(path: str) -> str:
+    """Return a path of at most 300 characters: a longer one loses its beginning."""
+    return path if len(path) <= MAX_PATH else f"…{path[1 - MAX_PATH :]}"
+
+
 def nest(roots: Iterable[str], below: Mapping[str, Iterable[str]], names: Mapping[str, str]) -> dict[str, str]:
     """Return the shortest path from a root to everything below it, as names one after the other.
 
-    Each thing is visited once, so loops end; a path of more than 300 characters loses its beginning.
+    Each thing is visited once, so loops end.
     """
     paths: dict[str, str] = {}
     waiting = deque((root, "") for root in roots)
@@ -151,7 +156,6 @@ def nest(roots: Iterable[str], below: Mapping[str, Iterable[str]], names: Mappin
         if key in paths:
             continue
         name = names.get(key, key)
-        path = f"{above} › {name}" if above else name
-        paths[key] = path if len(path) <= MAX_PATH else f"…{path[-MAX_PATH:]}"
+        paths[key] = shorten(f"{above} › {name}" if above else name)
         waiting.extend((child, paths[key]) for child in below.get(key, ()) if child not in paths)
     return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +20,16 @@ from audit.models import AppendOnly, Entry, Governed, InsertOnly, UnrecordedChan
 from audit.models.bases import GovernedQuerySet, InsertOnlyQuerySet
 from audit.rows import recorded_models
 from audit.verifier import LEDGER_TABLES, verify
-from governance import decisions, keys, lifecycle, promotions, reviews, triage, waivers
+from governance import allowances, decisions, keys, lifecycle, promotions, reviews, triage, waivers
 from governance.models import Decision, TrustedKey
 from portal.demo import documents
 from portal.errors import Refused
 from registry import drafts, intake, people, sharing, signatures, tokens
 from registry.models import AccessToken, Version
 from tests.factories import Walk, artifacts, import_advisories, osv
+from tests.governance.checks.private_sigstore import Instance
+from tests.governance.scanning.assemble import name
+from tests.governance.scanning.assemble import pickle as make_pickle
 from tests.scene import staged
 
 OURS = [model for label in ("registry", "governance", "audit") for model in apps.get_app_config(label).get_models()]
@@ -99,7 +103,7 @@ def test_an_append_only_row_is_never_changed(model: type[InsertOnly]) -> None:
 # --- everybody else --------------------------------------------------------------------------------------------------
 
 
-def live(walk: Walk) -> None:
+def live(walk: Walk, folder: Path) -> None:
     """Let happen whatever can happen, so that no table of the record stays empty."""
     cast = walk.cast
     first = walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1))
@@ -121,7 +125,9 @@ def live(walk: Walk) -> None:
     intake.change_asset(first.asset, actor=cast.ada, description="Scores card transactions.")
     sharing.share(first.asset, cast.mallory, "contribute_asset", actor=cast.ada)
     lifecycle.retire(bundle, actor=cast.ada, reason="Nobody uses it.")
-    answer_a_finding(walk, first)
+    rest_on_a_waiver(walk)
+    challenge(walk, first, folder)
+    allow_what_is_held(walk)
     measured = first.evidence.get(kind="evaluation")
     signatures.sign(measured, actor=cast.ada, capacity="head of validation", statement="I ran it.")
     administer(walk)
@@ -129,11 +135,41 @@ def live(walk: Walk) -> None:
     walk.work()
 
 
-def answer_a_finding(walk: Walk, version: Version) -> None:
-    """State something about a finding, and have security agree."""
-    finding = version.findings.select_related("version__asset").get()
-    said = triage.state(finding, actor=walk.cast.ada, status="fixed", reason="Patched in our own build.")
-    triage.answer(said, actor=walk.cast.rhea, agreed=True)
+def challenge(walk: Walk, version: Version, folder: Path) -> None:
+    """Put a version in force in doubt, state something about each finding, and have security agree."""
+    import_advisories(walk.cast, folder, osv("GHSA-4444-scipy-bad", "scipy", fixed="99.0"))
+    walk.work()
+    assert version.challenges.filter(end=None).exists()
+    for finding in version.findings.select_related("version__asset"):
+        said = triage.state(finding, actor=walk.cast.ada, status="fixed", reason="Patched in our own build.")
+        triage.answer(said, actor=walk.cast.rhea, agreed=True)
+
+
+def rest_on_a_waiver(walk: Walk) -> None:
+    """Approve what is too poor, on the strength of an exception."""
+    poor = walk.candidate("tagger", "1.0.0", artifacts.scorer(2), metrics={**documents.GOOD, "quality/accuracy": "0.5"})
+    asked = {"reason": "Only the team sees it.", "compensating_control": "Watched.", "actor": walk.cast.ada}
+    wanted = waivers.request(
+        poor, rule="evaluations", environment="staging", expires_at=timezone.now() + timedelta(days=9), **asked
+    )
+    waivers.grant(wanted, actor=walk.cast.rhea)
+    walk.approved(poor, "staging")
+
+
+def allow_what_is_held(walk: Walk) -> None:
+    """Allow a class that the scan holds, and take that back."""
+    held = make_pickle(name("ultralytics.nn.tasks", "DetectionModel") + b")\x81}b")
+    version = walk.candidate("detector", "1.0.0", held, suffix="pkl")
+    end = timezone.now() + timedelta(days=9)
+    allowed = allowances.allow(
+        version.asset,
+        *("ultralytics.nn.tasks", "DetectionModel"),
+        actor=walk.cast.rhea,
+        use="class",
+        reason="I read the class.",
+        expires_at=end,
+    )
+    allowances.revoke(allowed, actor=walk.cast.sol, reason="It was replaced.")
 
 
 def deployer(walk: Walk) -> object:
@@ -149,6 +185,18 @@ def administer(walk: Walk) -> None:
     people.set_password(ben, "another good phrase", actor=alma)
     tokens.revoke(AccessToken.objects.get(label="pipeline"), actor=alma)
     keys.revoke(TrustedKey.objects.get(), actor=alma, reason="The builder is retired.")
+    now = timezone.now()
+    signers = {"identities": [{"issuer": "https://ci.example", "identity": "https://ci.example/builds"}]}
+    facts = {
+        "owner": ben,
+        "builders": ["https://ci.example"],
+        "valid_from": now,
+        "valid_until": now + timedelta(days=9),
+    }
+    root = keys.trust_root(
+        "private", Instance().trusted_root(), actor=alma, purposes=["provenance"], **signers, **facts
+    )
+    keys.revoke_root(root, actor=alma, reason="The instance is retired.")
 
 
 def window(start: datetime, digest: str, count: int) -> dict[str, Any]:
@@ -187,7 +235,7 @@ def history(
     folder = tmp_path_factory.mktemp("record")
     with django_db_blocker.unblock(), staged(folder) as walk:
         import_advisories(walk.cast, folder, osv("GHSA-3333-scipy-mild", "scipy", fixed="99.0", severity="LOW"))
-        live(walk)
+        live(walk, folder)
         fill_a_tile(walk)
         # The next statement of a test may be TRUNCATE, which waits for no deferred constraint.
         connection.check_constraints()

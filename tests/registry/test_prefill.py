@@ -75,13 +75,14 @@ def test_what_a_person_wrote_stays_and_what_contradicts_it_is_told(walk: Walk, d
 def test_the_three_kinds_are_told_apart_and_leave_their_own_origin(walk: Walk, draft: Version) -> None:
     signed = envelope(statement(provenance(metadata={"invocationId": "run-7", "author": "ada"})))
     assert fill(walk, draft, signed).document.kind == "provenance"
-    assert fill(walk, draft, sample("model-card.md"), "README.md").document.kind == "model-card"
     assert fill(walk, draft, sample("model.spdx3.json")).document.kind == "sbom"
+    assert fill(walk, draft, sample("model-card.md"), "README.md").document.kind == "model-card"
     version = Version.objects.get(pk=draft.pk)
     assert (version.build_id, version.origins["build_id"]) == ("run-7", "provenance")
     assert (version.authors, version.origins["authors"]) == (["ada"], "provenance")
-    assert (version.licence, version.origins["licence"]) == ("Apache-2.0", "model_card")
+    assert (version.licence, version.origins["licence"]) == ("Apache-2.0", "sbom")
     assert version.origins["risk_rationale"] == "sbom"
+    assert version.origins["prohibited_uses"] == "model_card"
 
 
 def test_the_same_document_again_changes_nothing(walk: Walk, draft: Version) -> None:

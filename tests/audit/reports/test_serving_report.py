@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from audit.reports.judging import judge
 from governance import decisions, lifecycle, promotions, standing
 from registry.models import User
 from tests.audit.reports.stories import MINUTE, decided, prompt, report, window
-from tests.factories import Walk
+from tests.factories import Walk, import_advisories, osv
 
 SERVING = BY_SLUG["serving"]
 
@@ -91,6 +92,28 @@ def test_a_window_ends_before_the_instant_at_which_its_decision_ends(walk: Walk)
         )
         rows = {row["Customer"]: row["Governed"] for row in told()}
     assert rows == {"in time": "governed", "too late": "ungoverned"}
+
+
+def test_a_window_is_ungoverned_from_the_day_that_a_challenge_was_due(walk: Walk, tmp_path: Path) -> None:
+    version = decided(walk).version
+    import_advisories(walk.cast, tmp_path, osv("GHSA-4444-jinja-bad", "jinja2", fixed="99.0"))
+    walk.work()
+    due = version.challenges.get().due_at
+    with time_machine.travel(due + 10 * MINUTE):
+        digest = version.identity_digest
+        report(
+            walk,
+            window(digest, due - 2 * MINUTE, due, customer="in time"),
+            window(digest, due - MINUTE, due + MINUTE, customer="across"),
+            window(digest, due + MINUTE, due + 2 * MINUTE, customer="too late"),
+        )
+        rows = {row["Customer"]: row for row in told()}
+    assert {name: row["Governed"] for name, row in rows.items()} == {
+        "in time": "governed",
+        "across": "partly governed",
+        "too late": "ungoverned",
+    }
+    assert "GHSA-4444-jinja-bad" in rows["too late"]["Why not"]
 
 
 def test_a_deprecated_version_is_governed_for_those_who_used_it_before(walk: Walk, otto: User) -> None:

@@ -145,6 +145,7 @@ def test_values_on_several_data_sets_are_never_averaged_and_have_to_be_named(
         "and the policy has to name one, as quality/f1@easy"
     )
     assert "Name the data set in the policy." in answer.fix
+    assert answer.valid_until is not None
     assert timedelta(days=27.9) < answer.valid_until - timezone.now() < timedelta(days=28)
     named = {"quality/f1@hard": {"min": "0.1"}, "quality/f1@easy": {"min": "0.9"}}
     assert ask("evaluations", bare, thresholds=named).outcome == "passed"

@@ -133,6 +133,7 @@ def test_a_signed_package_proves_its_own_values_while_its_key_is_trusted(
     assert answer.facts["metrics"][0]["bound_by"] == "signed by the trusted key Evaluation lab"
     assert len(answer.facts["fingerprints"]) == 1
     soon = ask("evaluations", bare, thresholds=F1, binding="proven", max_age_days=366).valid_until
+    assert soon is not None
     assert soon - timezone.now() < timedelta(days=31), "trust in the key ends before the value is too old"
 
 

@@ -146,6 +146,9 @@ BODIES: dict[str, bytes] = {
     "compile-pattern-then-call": call(call(name("re", "_compile"), text("x"), number(0)), ARGUMENT),
     "function-of-code": call(name("types", "FunctionType"), call(name("types", "CodeType"), number(0)), b"}"),
     "type-of-three": call(name("builtins", "type"), text("X"), b")", mapping(__reduce__=SYSTEM)),
+    "type-of-one": call(name("builtins", "type"), name("builtins", "dict")),
+    "type-of-none-called": call(call(name("builtins", "type"), b"N"), ARGUMENT),
+    "type-unused": name("builtins", "type"),
     "type-new": name("builtins", "type") + pack(text("X"), b")", b"}") + b"\x81",
     # names that are not written where they are used
     "codecs-hex": call(name("_codecs", "encode"), text("6f73"), text("hex")) + text("system") + b"\x93",

@@ -205,6 +205,7 @@ KINDS: dict[str, Callable[[], object]] = {
     "scalars": lambda: [np.float32(1), np.int64(2), np.bool_(True), np.str_("x"), np.complex64(1)],
     "polynomials": lambda: [np.poly1d([1, 2]), np.polynomial.Chebyshev([1, 2]), np.polynomial.Legendre([1, 2])],
     "generators": lambda: [np.random.default_rng(1), np.random.RandomState(1), np.random.Philox(1)],
+    "types": lambda: [type(None), type(...), int, dict, np.float32, np.ndarray],
     "functions": lambda: [np.log1p, np.sqrt, np.mean, len, max],
     "sparse": lambda: [getattr(sparse, f"{kind}_matrix")(np.eye(3)) for kind in SPARSE],
     "sparse-array": lambda: sparse.csr_array(np.eye(3)),

@@ -125,6 +125,16 @@ def test_nested_components_are_found_with_their_paths() -> None:
     ]
 
 
+def test_the_path_of_what_is_nested_deeply_loses_its_beginning() -> None:
+    document = component("leaf", purl="pkg:pypi/leaf@1")
+    for _ in range(45):
+        document = component("box", components=[document])
+    leaf = read(bom(document)).parts[-1]
+    assert leaf.name == "leaf"
+    assert len(leaf.paths[0]) == 300
+    assert leaf.paths[0].endswith("].components[0].components[0]")
+
+
 def test_one_package_named_in_three_ways_is_one_part_with_three_paths() -> None:
     parts = read(
         bom(

@@ -84,7 +84,7 @@ def test_probes_are_never_averaged_and_the_worst_is_kept() -> None:
     assert found[("jailbreak/attack_success_rate", "garak", "dan.A")].value == 0
     assert found[("jailbreak/attack_success_rate", "garak", "tap.B")].value == 1
     worst = found[("jailbreak/worst_attack_success_rate", "garak", "")]
-    assert (worst.value, worst.n) == (1, 2)
+    assert (str(worst.value), worst.n) == ("1", 2)
 
 
 def test_a_report_of_an_older_release_has_a_total_and_no_fails() -> None:

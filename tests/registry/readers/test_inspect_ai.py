@@ -1,4 +1,4 @@
-"""inspect_ai: JSON log and .eval zip say the same, only a run that succeeded counts, and no zip can trick the reader."""
+"""inspect_ai: JSON log and .eval zip say the same, only a run that succeeded counts, and no zip can trick it."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ def test_a_card_fills_the_registration_form() -> None:
         "datasets": ["example-org/card-transactions", "example-org/chargebacks"],
         "allowed_uses": "Ranking for a human analyst.\n\nScoring in the payment stream, with a human decision.",
         "prohibited_uses": "Automatic refusal of a customer.",
+        "risk_rationale": "Trained on one country's transactions only.\n\n```python\n# Uses\nscore(transaction)\n```",
         "description": "Scores card transactions by how likely they are fraud.",
     }
 
