@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,24 @@ ADVISORIES = (
     ),
 )
 
+# What becomes known after versions were approved.
+LATER = (
+    (
+        "GHSA-hj4w-hm2g-p6w5",
+        "CVE-2025-32444",
+        "vllm",
+        "0.8.5",
+        "CRITICAL",
+        "Remote code execution through the Mooncake integration",
+    ),
+)
 
-def write_archive(path: Path) -> Path:
-    """Write the advisories as an OSV archive, as osv.dev hands them out, and return its path."""
+
+def write_archive(path: Path, advisories: Iterable[tuple[str, ...]] = ADVISORIES) -> Path:
+    """Write advisories as an OSV archive, as osv.dev hands them out, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
-        for advisory in ADVISORIES:
+        for advisory in advisories:
             archive.writestr(f"{advisory[0]}.json", json.dumps(record(*advisory)))
     return path
 

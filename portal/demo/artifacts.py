@@ -54,3 +54,8 @@ def prompt(text: str) -> bytes:
 def harmful_pickle() -> bytes:
     """Return a pickle that would call a system function if anybody loaded it. The portal only reads it."""
     return b"\x80\x04\x95\x15\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06getcwd\x94\x93)R."
+
+
+def unknown_pickle() -> bytes:
+    """Return a pickle that would make an instance of a class which the scanner does not know, as detectors do."""
+    return b"\x80\x02cultralytics.nn.tasks\nDetectionModel\n)\x81}b."

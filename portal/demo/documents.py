@@ -28,7 +28,7 @@ PARTS = {"numpy": "2.2.6", "scikit-learn": "1.7.2", "joblib": "1.5.2", "scipy": 
 # What the packages of the demo are licensed under, as their publishers say.
 LICENCES = {
     **dict.fromkeys(("numpy", "scikit-learn", "joblib", "scipy", "threadpoolctl", "torch", "jinja2"), "BSD-3-Clause"),
-    **dict.fromkeys(("transformers", "safetensors", "tokenizers", "requests"), "Apache-2.0"),
+    **dict.fromkeys(("transformers", "safetensors", "tokenizers", "requests", "vllm"), "Apache-2.0"),
 }
 
 

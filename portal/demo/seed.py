@@ -11,12 +11,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit import sealer, serving
-from governance import advisories, lifecycle, promotions, reviews, submissions, waivers
+from governance import advisories, lifecycle, promotions, reviews, submissions, triage, waivers
 from portal.demo import artifacts, documents
-from portal.demo.advisories import write_archive
+from portal.demo.advisories import LATER, write_archive
 from portal.demo.cast import Cast, gather
 from portal.demo.walk import DATASET, Walk
-from registry import drafts
+from registry import drafts, signatures
 from registry.models import Version
 
 PASSWORD = "countersign-demo"  # noqa: S105 -- printed on purpose, for the demo only
@@ -25,7 +25,13 @@ Answer from the documents you are given. Say so when they do not hold the answer
 Never promise a credit, never quote a rate that is not in the documents.
 """
 PROMPT_2 = PROMPT + "Answer in the customer's language. Keep it under 120 words.\n"
-LLM_PARTS = {"torch": "2.7.1", "transformers": "4.57.1", "safetensors": "0.6.2", "tokenizers": "0.22.1"}
+LLM_PARTS = {
+    "torch": "2.7.1",
+    "transformers": "4.57.1",
+    "safetensors": "0.6.2",
+    "tokenizers": "0.22.1",
+    "vllm": "0.8.4",
+}
 OLD_PARTS = {"torch": "2.4.0", "transformers": "4.35.2", "safetensors": "0.4.1", "requests": "2.31.0"}
 PROMPT_PARTS = {"jinja2": "3.1.6"}
 # Questions that somebody has collected for research: no licence for a bank's product.
@@ -45,7 +51,7 @@ def seed(tell: Callable[[str], object]) -> Cast:
     archive = write_archive(Path(settings.VAR_DIR) / "osv-demo.zip")
     advisories.import_zip(archive, ecosystem="PyPI", actor=walk.cast.alma)
     tell("the cast is here, the policy is published, the builder's key is trusted")
-    for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving):
+    for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving, tell_challenge):
         tell(chapter(walk))
     sealer.seal_due()
     return walk.cast
@@ -191,7 +197,8 @@ def tell_router(walk: Walk) -> str:
     )
     walk.candidate("ticket-tagger", "0.1.0", artifacts.harmful_pickle(), suffix="pkl", risk="high", **team)
     walk.work()
-    return "support-router: rejected for a critical finding; ticket-tagger: stopped by the scanner"
+    walk.candidate("ticket-tagger", "0.2.0", artifacts.unknown_pickle(), suffix="pkl", risk="high", **team)
+    return "support-router: rejected for a critical finding; ticket-tagger: stopped and held by the scanner"
 
 
 def tell_serving(walk: Walk) -> str:
@@ -224,3 +231,22 @@ def window(start: datetime, length: timedelta, customer: str, digest: str, reque
         "end": (start + length).isoformat(),
         "requests": requests,
     }
+
+
+def tell_challenge(walk: Walk) -> str:
+    """Let a vulnerability become known that challenges a version in force, and have its team say why it is not hit."""
+    report = Version.objects.get(asset__slug="fraud-scorer", number="2.1.0").evidence.get(kind="evaluation")
+    said = "I ran the red-team set myself, on the artifact that is registered."
+    signatures.sign(report, actor=walk.cast.ben, capacity="head of validation", statement=said)
+    archive = write_archive(Path(settings.VAR_DIR) / "osv-demo-later.zip", LATER)
+    advisories.import_zip(archive, ecosystem="PyPI", actor=walk.cast.alma)
+    walk.work()
+    found = Version.objects.get(asset__slug="credit-llm").findings.get(vulnerability="CVE-2025-32444")
+    triage.state(
+        found,
+        actor=walk.cast.carl,
+        status="not_affected",
+        justification="vulnerable_code_not_in_execute_path",
+        reason="We serve on one host, without the Mooncake integration.",
+    )
+    return "CVE-2025-32444: challenges credit-llm and what is made from it; security has to answer its team"
