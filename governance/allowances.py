@@ -21,7 +21,7 @@ from governance.scanning import allowlist, second_engine
 from portal.errors import Fault, Invalid, Reason, Refused, show
 from portal.jobs import Job, ring
 from registry.drafts import validated
-from registry.models import Asset, State, User, Version
+from registry.models import Asset, ReportSignature, State, User, Version
 
 in_force = artifact_scan.in_force
 MAX_ROWS = 200
@@ -112,6 +112,8 @@ def involvement(asset: Asset, person: User) -> list[str]:
         found += [f"{version.label}: {each}" for each in reviews.hand_in(version, person, version.evidence.all())]
     asked = Submission.objects.filter(version__in=versions, submitted_by=person).select_related("version__asset")
     found += [f"{each.version.label}: {person} submitted it." for each in asked[:MAX_ROWS]]
+    signed = ReportSignature.objects.filter(evidence__version__in=versions, signed_by=person)
+    found += [f"{person} signed {row.evidence.filename}." for row in signed.select_related("evidence")[:MAX_ROWS]]
     wrote = Q(history_user=person, history_change_reason__in=reviews.WRITING)
     if not found and Version.history.filter(wrote, asset_id=asset.pk).exists():
         found.append(f"{person} wrote or nominated a draft of it.")

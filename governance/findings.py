@@ -18,10 +18,9 @@ from django.utils import timezone
 from audit import log
 from audit.events import Event
 from governance import advisories, challenges, policy
-from governance.models import CheckRequest, Finding
+from governance.models import CheckRequest, Decision, Finding
 from governance.models.findings import Triage
 from portal.errors import Refused
-from registry import evidence
 from registry.models import SbomComponent, User, Version
 
 logger = logging.getLogger(__name__)
@@ -104,8 +103,7 @@ def rematch(version: Version, *, actor: User, batch: advisories.Batch | None = N
 
 def compare(version: Version, batch: advisories.Batch | None = None) -> Difference:
     """Return what has to change in a version's findings, without changing it."""
-    row = evidence.newest(version, "sbom")
-    components: QuerySet[SbomComponent] = row.sbom_components.all() if row else SbomComponent.objects.none()
+    components = components_of(version)
     known: Iterable[Finding] = version.findings.select_related("version__asset")
     if batch is not None:
         components = batch.among(components)
@@ -123,6 +121,20 @@ def compare(version: Version, batch: advisories.Batch | None = None) -> Differen
             fresh.append(match)
     changed = [(finding, changes) for match, finding in pairs if (changes := differing(finding, match))]
     return Difference(fresh, changed, [finding for finding in left.values() if finding.closed_at is None])
+
+
+def components_of(version: Version) -> QuerySet[SbomComponent]:
+    """Return the components in which vulnerabilities are looked for: those of the newest SBOM of this very artifact.
+
+    Once the version was approved, every SBOM of the artifact counts: the bytes cannot change any more, so a newer
+    document that names less is no proof that something is gone. Saying so is the matter of triage.
+    """
+    rows = list(version.evidence.filter(kind="sbom"))
+    identities = {version.artifact_sha256, version.identity_digest} - {""}
+    about = [row for row in rows if identities & set(row.subject_digests)] or rows[:1]
+    if not Decision.objects.filter(version=version, verdict="approved").exists():
+        about = about[:1]
+    return SbomComponent.objects.filter(evidence__in=about)
 
 
 def renamed(match: advisories.Match, known: Iterable[Finding]) -> Finding | None:

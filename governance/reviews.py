@@ -106,7 +106,20 @@ def settle(submission: Submission, review: Review, *, actor: User) -> None:
     if review.verdict == Verdict.REJECT:
         decisions.decide(submission, "rejected", actor=actor, reason=review.note)
     elif review.verdict == Verdict.APPROVE and not missing_roles(submission):
+        expect_still_independent(submission)
         decisions.decide(submission, "approved", actor=actor)
+
+
+def expect_still_independent(submission: Submission) -> None:
+    """Raise Refused when somebody whose approval would count has had a hand in it since, as by signing a report."""
+    for each in progress(submission):
+        found = involvement(submission, each.review.reviewer) if each.review else []
+        if each.review and found:
+            raise Refused(
+                "approver_involved",
+                f"{each.review.reviewer} approved for {each.role} and had a hand in it afterwards.",
+                reasons=[Reason("independence", says, "Withdraw it and submit it again.") for says in found],
+            )
 
 
 def expect_seat(submission: Submission, actor: User, role: str) -> None:

@@ -139,7 +139,9 @@ def of_digest(digest: str, environment: str, *, at: datetime | None = None, cons
     """
     at = at or timezone.now()
     rows = Version.objects.filter(identity_digest=digest, registered_at__lte=at).select_related("asset")
-    found = [judge(row, environment, at, consumer) for row in facts(rows, environment, at, consumer)[:20]]
+    # Those with a decision in force come first, so that no number of others can push one out of sight.
+    known = facts(rows, environment, at, consumer).order_by(F("in_force").asc(nulls_last=True), "-registered_at", "-pk")
+    found = [judge(row, environment, at, consumer) for row in known[:20]]
     if not found:
         reason = Reason(
             "unregistered",

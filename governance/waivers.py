@@ -13,7 +13,7 @@ from governance import lifecycle, policy, reviews
 from governance.checks import runner
 from governance.models import Waiver
 from governance.models.waivers import WaiverState
-from governance.permissions import sits_for
+from governance.permissions import on_team, sits_for
 from portal.errors import Fault, Invalid, Refused, show
 from portal.jobs import Job, ring
 from registry import drafts
@@ -148,7 +148,8 @@ def expect_granter(waiver: Waiver, actor: User) -> None:
 def expect_second_person(waiver: Waiver, actor: User) -> None:
     """Raise unless an undecided waiver is being answered by somebody who had no hand in it."""
     expect_granter(waiver, actor)
-    if waiver.requested_by_id == actor.pk or reviews.hand_in(waiver.version, actor):
+    is_theirs = on_team(actor, waiver) or waiver.version.submissions.filter(submitted_by=actor).exists()
+    if waiver.requested_by_id == actor.pk or is_theirs or reviews.hand_in(waiver.version, actor):
         raise Refused("not_independent", f"{actor} had a hand in this: somebody else has to answer the request.")
     if waiver.extends is not None and waiver.extends.decided_by_id == actor.pk:
         says = f"{actor} granted the waiver that this one extends: another person has to answer the request."

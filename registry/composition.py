@@ -6,13 +6,11 @@ Anybody can compute the same digest: take the manifest's exact bytes and hash th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import count
 
 from audit import seal
 from registry.models import Component, Version
 
 SCHEMA = "https://countersign.dev/schemas/composition/v1"
-MAX_DEPTH = 12
 
 
 def manifest(version: Version) -> bytes | None:
@@ -50,7 +48,7 @@ def contained(version: Version) -> list[Version]:
 
 
 def ancestors(version: Version) -> list[Component]:
-    """Return every edge below a version, nearest first, each once; at most MAX_DEPTH levels, one query a level."""
+    """Return every edge below a version, nearest first, each once; one query a level, however many levels there are."""
     return _walk({version.pk}, below=True)
 
 
@@ -59,22 +57,18 @@ def descendants(version: Version) -> list[Component]:
     return _walk({version.pk}, below=False)
 
 
-def _walk(start: Iterable[int], *, below: bool, levels: Iterable[int] = range(MAX_DEPTH)) -> list[Component]:
+def _walk(start: Iterable[int], *, below: bool) -> list[Component]:
     """Follow edges level by level in one direction; a loop of edges would end too, because nothing is seen twice."""
     level, seen, edges = set(start), set(start), []
-    for _ in levels:
+    while level:
         column = "version_id__in" if below else "part_id__in"
         found = list(Component.objects.filter(**{column: level}).select_related("version__asset", "part__asset"))
         edges.extend(found)
         level = {edge.part_id if below else edge.version_id for edge in found} - seen
-        if not level:
-            break
         seen |= level
     return edges
 
 
 def would_loop(version: Version, part: Version) -> bool:
     """Return whether taking `part` into `version` would make a version contain itself, however far below."""
-    return part.pk == version.pk or any(
-        edge.part_id == version.pk for edge in _walk({part.pk}, below=True, levels=count())
-    )
+    return part.pk == version.pk or any(edge.part_id == version.pk for edge in _walk({part.pk}, below=True))

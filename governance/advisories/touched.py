@@ -39,7 +39,7 @@ class Batch:
         return found.filter(purl_name__in=self.names) if self.names else found
 
     def versions(self) -> list[int]:
-        """Return the ids of the versions whose newest SBOM names one of the packages, in ascending order.
+        """Return the ids of the versions of which an SBOM names one of the packages, in ascending order.
 
         A retired version is matched only while something else is made from it.
         """
@@ -98,7 +98,7 @@ def affected_since(imported: AdvisoryImport) -> set[Package]:
 
 
 def versions_touched(imported: AdvisoryImport) -> QuerySet[Version]:
-    """Return the versions whose newest SBOM names a package that an import touched and that still waits."""
+    """Return the versions of which an SBOM names a package that an import touched and that still waits."""
     touched = TouchedPackage.objects.filter(
         source=imported, purl_type=OuterRef("purl_type"), purl_name=OuterRef("purl_name")
     )
@@ -109,11 +109,8 @@ def versions_touched(imported: AdvisoryImport) -> QuerySet[Version]:
 
 
 def versions_naming(components: QuerySet[SbomComponent]) -> QuerySet[Version]:
-    """Return the versions whose newest SBOM has one of some components."""
-    newer = Evidence.objects.filter(version=OuterRef("version"), kind=EvidenceKind.SBOM).filter(
-        Q(attached_at__gt=OuterRef("attached_at")) | Q(attached_at=OuterRef("attached_at"), pk__gt=OuterRef("pk"))
-    )
-    sboms = Evidence.objects.filter(~Exists(newer), kind=EvidenceKind.SBOM, pk__in=components.values("evidence"))
+    """Return the versions of which an SBOM, newest or not, has one of some components; matching chooses among them."""
+    sboms = Evidence.objects.filter(kind=EvidenceKind.SBOM, pk__in=components.values("evidence"))
     return Version.objects.filter(pk__in=sboms.values("version"))
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from governance import challenges
+from django.utils import timezone
+
+from governance import advisories, challenges, policy
 from governance.checks.base import Answer, Dossier, failed, not_applicable, passed
-from governance.models import Challenge, Transition
+from governance.models import Challenge, Finding, Transition
 from registry import composition
 from registry.models import State, Version
 
@@ -22,6 +24,7 @@ FIXES = {
     "draft": "Nominate {label}, or build on a version that is a candidate or approved.",
     "retired": "Build on a version of {asset} that is in force; {label} is retired for good.",
     "sunset": "Build on {successor}; the sunset of {label} has passed.",
+    "vulnerable": "Have the finding {vulnerability} of {label} answered in triage, or build on a version without it.",
     "challenged": "Have the finding {vulnerability} of {label} answered by its owners or security, or build on a "
     "version without it.",
 }
@@ -67,6 +70,7 @@ class BaseModel:
             "challenges": sorted(Challenge.objects.filter(version__in=parts, end=None).values_list("pk", flat=True))
             if parts
             else [],
+            "findings": sorted(each.pk for each in vulnerable(parts, timezone.now()).values()),
         }
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:
@@ -109,6 +113,21 @@ def sunsets_of(parts: Iterable[Version]) -> list[tuple[Version, datetime, str]]:
     ]
 
 
+def vulnerable(parts: Iterable[Version], at: datetime) -> dict[int, Finding]:
+    """Return, by version id, an open finding at the level that the policy of each version blocks.
+
+    Only what is in force is challenged; a candidate with such a finding is in no better standing.
+    """
+    rows = Finding.objects.filter(version__in=[part.pk for part in parts], closed_at=None).select_related(
+        "version__asset"
+    )
+    found: dict[int, Finding] = {}
+    for row in rows.order_by("-pk"):
+        if row.is_open_at(at) and advisories.reaches(row.severity, policy.governing(row.version).rule(challenges.RULE)):
+            found[row.version_id] = row
+    return found
+
+
 def judge(version: Version, at: datetime) -> list[Part]:
     """Return how every version below stands at an instant, nearest first."""
     edges = composition.ancestors(version)
@@ -117,10 +136,13 @@ def judge(version: Version, at: datetime) -> list[Part]:
         return []
     sunsets = {row.pk: (sunset, successor) for row, sunset, successor in sunsets_of(parts.values())}
     doubts = challenges.open_for(parts.values(), at)
+    hit = vulnerable(parts.values(), at)
     found = []
     for part in parts.values():
         roles = tuple(dict.fromkeys(str(edge.role) for edge in edges if edge.part_id == part.pk))
-        found.append(hold(part, roles, sunsets.get(part.pk, (None, "")), next(iter(doubts[part.pk]), None), at))
+        found.append(
+            hold(part, roles, sunsets.get(part.pk, (None, "")), next(iter(doubts[part.pk]), hit.get(part.pk)), at)
+        )
     return found
 
 
@@ -128,7 +150,7 @@ def hold(
     part: Version,
     roles: tuple[str, ...],
     announced: tuple[datetime | None, str],
-    challenge: Challenge | None,
+    doubt: Challenge | Finding | None,
     at: datetime,
 ) -> Part:
     """Return how one version stands."""
@@ -137,7 +159,7 @@ def hold(
         "label": part.label,
         "asset": part.asset.slug,
         "successor": successor or f"another version of {part.asset.slug}",
-        "vulnerability": challenge.vulnerability if challenge else "",
+        "vulnerability": doubt.vulnerability if doubt else "",
     }
     if part.state == State.RETIRED:
         return Part(part, roles, "retired", f"{part.label} is retired", words, sunset)
@@ -146,7 +168,8 @@ def hold(
     if sunset is not None and at >= sunset:
         says = f"{part.label} reached its sunset on {sunset:%Y-%m-%d}"
         return Part(part, roles, "sunset", says, words, sunset)
-    if challenge is not None:
-        says = f"{part.label} is challenged by {challenge.vulnerability} ({challenge.severity})"
-        return Part(part, roles, "challenged", says, words, sunset)
+    if doubt is not None:
+        fault = "challenged" if isinstance(doubt, Challenge) else "vulnerable"
+        says = f"{part.label} is {fault} by {doubt.vulnerability} ({doubt.severity})"
+        return Part(part, roles, fault, says.replace("vulnerable by", "vulnerable to"), words, sunset)
     return Part(part, roles, "", f"{part.get_state_display()}", words, sunset)

@@ -70,10 +70,9 @@ class Vulnerabilities:
         if blocking:
             fix = "Build with the fixed versions and register that as a new version, or answer the findings in triage."
             return failed(say_blocking(blocking, rule), fix, **with_tool)
-        milder = f"{len(opened)} milder or none" if not opened else f"{len(opened)} milder"
-        return passed(
-            f"No open finding of severity {rule['block']} or worse; {milder}.{say_not_covered(covered)}", **with_tool
-        )
+        level = rule["block"] if rule["block"] == Severity.CRITICAL else f"{rule['block']} or worse"
+        said = f"No open finding that is {level}; {len(opened)} milder." if opened else "No open finding."
+        return passed(f"{said}{say_not_covered(covered)}", **with_tool)
 
 
 def find_gap(covered: advisories.Coverage, rule: Mapping[str, Any], at: datetime) -> tuple[str, str] | None:

@@ -67,7 +67,7 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "torch-legacy": TORCH,
     "torch": TORCH | {".zip"},
     "torchscript": TORCH | {".zip", ".ptl"},
-    "zip": frozenset({".zip", ".nemo", ".mar", ".task"}),
+    "zip": frozenset({".zip", ".nemo", ".mar", ".task", ".eval"}),
     "npz": frozenset({".npz"}),
     "keras": frozenset({".keras"}),
     "npy": frozenset({".npy"}),
@@ -149,7 +149,7 @@ def check_extension(piece: Piece, found: str, scene: Scene) -> None:
     allowed = EXTENSIONS.get(found)
     if allowed is None or suffix in allowed or (not suffix and (found in NAMELESS or piece.depth)):
         return
-    shown = f"The content is {found}, but the name ends in {suffix!r}."
+    shown = f"The content is {found}, but the name ends in {suffix}."
     if found in NAMELESS and suffix not in KNOWN - TEXTS:
         return
     if found in RUNNING and suffix in KNOWN:

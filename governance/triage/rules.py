@@ -72,9 +72,17 @@ def needs_answer(finding: Finding, status: str, stater: User) -> bool:
     if status == Triage.OPEN:
         return False
     is_security = stater.kind == "person" and sits_for(stater, "security", finding)
-    if not is_security or involvement(finding.version, stater):
+    if not is_security or hand_in(finding, stater):
         return True
     return counted_severity(finding.severity, policy.governing(finding.version)) == Severity.CRITICAL
+
+
+def hand_in(finding: Finding, person: User) -> list[str]:
+    """Return each way in which a person is not independent of a finding's version, or of one that it challenges."""
+    rows = Version.objects.filter(challenges__finding=finding, challenges__end=None).exclude(pk=finding.version_id)
+    challenged = rows.select_related("asset").distinct()
+    found = involvement(finding.version, person)
+    return found + [f"{row.label}: {each}" for row in challenged for each in involvement(row, person)]
 
 
 def involvement(version: Version, person: User) -> list[str]:
@@ -95,7 +103,7 @@ def described(person: User, hand: Iterable[str], *, submitted: bool, team: bool)
 
 def expect_second_person(statement: TriageStatement, actor: User) -> None:
     """Raise Refused unless a statement is answered by somebody else, who had no hand in what it is about."""
-    found = involvement(statement.finding.version, actor)
+    found = hand_in(statement.finding, actor)
     if is_own(statement, actor):
         found.insert(0, f"{actor} stated it.")
     if found:

@@ -214,6 +214,8 @@ def state_by_document(
     body = seal.canonical(as_openvex(finding, Triage(status), justification, reason.strip(), actor))
     name = f"{finding.vulnerability}.openvex.json"
     with transaction.atomic():
+        # The family is locked in its order before anything locks the version alone.
+        challenges.lock(finding.version)
         row = documents.attach(finding.version, actor=actor, kind=KIND, filename=name, body=body)
         take_in(row, actor=User.objects.system("runner"))
     made = TriageStatement.objects.filter(finding=finding, evidence=row).first()

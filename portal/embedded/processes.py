@@ -27,9 +27,10 @@ class Process:
 
 def processes(host: str, port: int) -> dict[str, Process]:
     """Return web, worker and clock by name; the web process listens on this host and port."""
+    # Backpressure counts connections that browsers keep open and idle as well, so a small number would lock people out.
     web = (
-        "granian --interface wsgi --workers 1 --blocking-threads 4 --backpressure 16 --no-ws --workers-kill-timeout 5 "
-        f"--host {host} --port {port} portal.wsgi:application"
+        "granian --interface wsgi --workers 1 --blocking-threads 4 --backpressure 1024 --no-ws "
+        f"--workers-kill-timeout 5 --host {host} --port {port} portal.wsgi:application"
     )
     worker = "celery -A portal worker --pool prefork --concurrency 2 --without-mingle --without-gossip --loglevel INFO"
     clock = "celery -A portal beat --loglevel WARNING"

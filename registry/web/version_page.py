@@ -70,11 +70,12 @@ def page(version: Version, user: User, tab: str, *, evidence_form: EvidenceForm 
     names = ways.environments(version.asset)
     answers, now = ways.standings(version, names), ways.pointers(version.asset)
     opened = ways.open_submissions(version)
+    told = {"may_submit": may(user, "submission.open", version)}
     context = {
         "version": version,
         "asset": version.asset,
         "tabs": tabs(version, tab),
-        "verdicts": [ways.strip(answers[name], now.get(name), opened.get(name), version) for name in names],
+        "verdicts": [ways.strip(answers[name], now.get(name), opened.get(name), version, **told) for name in names],
         "ways": ways.actions(version, user, answers, now, opened),
         "may_attach": version.state != "retired" and may(user, "evidence.attach", version),
         "template": f"registry/_tab_{tab}.html",

@@ -44,7 +44,7 @@ def open_submissions(version: Version) -> dict[str, Submission]:
 
 
 def strip(
-    answer: standing.Standing, now: Promotion | None, opened: Submission | None, version: Version
+    answer: standing.Standing, now: Promotion | None, opened: Submission | None, version: Version, *, may_submit: bool
 ) -> dict[str, Any]:
     """Return the answer to "may it serve there?", as the verdict partial prints it."""
     rules = {reason.rule for reason in answer.reasons}
@@ -56,7 +56,7 @@ def strip(
         "expires_at": answer.expires_at if answer.allow else None,
         "url": reverse("governance:decision", args=[answer.decision_id]) if answer.decision_id else "",
         "link": "Decision",
-        "reasons": [placed(reason, version) for reason in answer.reasons],
+        "reasons": [placed(reason, version, may_submit) for reason in answer.reasons],
     }
     if opened is not None and not answer.allow:
         url = opened.get_absolute_url()
@@ -80,15 +80,17 @@ def pointed_at(now: Promotion | None, version: Version) -> str:
     return "it is what serves there" if now.version_id == version.pk else f"{now.version.number} serves there"
 
 
-def placed(reason: Reason, version: Version) -> Reason:
-    """Return a reason with the page where it is really answered, in place of the version's own page."""
+def placed(reason: Reason, version: Version, may_submit: bool) -> Reason:
+    """Return a reason with the page where it is really answered, for whoever may answer it there."""
     address = [version.asset.slug, version.number]
     if reason.rule == "draft":
         where = reverse("registry:version-tab", args=[*address, "checks"])
         return Reason(reason.rule, reason.says, reason.fix, where)
     if reason.rule in {"retired", "sunset", "deprecated"}:
         return Reason(reason.rule, reason.says, reason.fix, version.asset.get_absolute_url())
-    if reason.rule == "unsigned":
+    if reason.rule == "challenged":
+        return reason
+    if reason.rule == "unsigned" or not may_submit:
         return Reason(reason.rule, reason.says, reason.fix)
     return Reason(reason.rule, reason.says, reason.fix, reverse("governance:submit", args=address))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -41,6 +42,18 @@ def read_until(demo: subprocess.Popen[str], words: str) -> str:
     raise AssertionError("".join(lines))
 
 
+def answer_beside_idle_connections(port: int) -> None:
+    """Ask while thirty connections stay open, as those of a few browsers do; Python opens one for each request."""
+    idle = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(30)]
+    for connection in idle:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+        assert answer.status == 200
+    for connection in idle:
+        connection.close()
+
+
 @pytest.mark.demo
 def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> None:
     folder, port = tmp_path / "demo", free_port()
@@ -50,6 +63,8 @@ def test_the_demo_survives_a_kill_and_leaves_nothing_behind(tmp_path: Path) -> N
     assert "demo data ready" in said
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
         assert answer.status == 200
+
+    answer_beside_idle_connections(port)
 
     second = start(folder, port)
     says_so, _ = second.communicate(timeout=60)
