@@ -349,3 +349,18 @@ def test_the_policy_that_a_decision_was_made_under_says_whether_and_for_how_long
     assert due == (None if days is None else DAY + timedelta(days=2 + days))
     decision.made_at = DAY + timedelta(days=2)
     assert challenges.due_at(decision, history, now) is None
+
+
+def test_a_newer_sbom_that_names_less_ends_no_challenge(scene: Scene, tmp_path: Path) -> None:
+    """Neither one about another artifact nor one about this very artifact: its bytes are what they were."""
+    walk, version = scene
+    walk.approved(version, "staging")
+    import_advisories(walk.cast, tmp_path, osv("GHSA-5555-numpy-bad", "numpy", fixed="99.0"))
+    walk.work()
+    assert version.challenges.filter(end=None).count() == 1
+    for digest in ("00" * 32, version.artifact_sha256):
+        body = documents.sbom("fraud-scorer", "1.0.0", digest, {"joblib": "1.5.2"})
+        evidence.attach(version, actor=walk.cast.cee_i, kind="sbom", filename="less.json", body=body)
+        walk.work()
+        assert version.findings.get(vulnerability="GHSA-5555-numpy-bad").closed_at is None
+        assert version.challenges.filter(end=None).count() == 1

@@ -14,7 +14,7 @@ from guardian.shortcuts import assign_perm
 from governance import lifecycle, reviews, submissions
 from governance.models import Decision, Review, Submission
 from portal.errors import Invalid, Refused
-from registry import dossier, evidence, people
+from registry import dossier, evidence, people, signatures
 from registry.models import User
 from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.scene import Scene
@@ -255,3 +255,16 @@ def test_nobody_approves_what_was_retired_or_deprecated_while_they_were_reading(
     assert refused(act).code == "not_a_candidate"
     reviews.reject(submission, actor=walk.cast.rhea, role="security", note="It is retired.", proof=walk.proof())
     assert [decision.verdict for decision in Decision.objects.all()] == ["rejected"]
+
+
+def test_whoever_signs_a_report_after_approving_stops_the_decision(scene: Scene) -> None:
+    walk, version = scene
+    submission = walk.submit(version, "production")
+    walk.approve(submission, "platform", "product")
+    said = {"capacity": "head of product", "statement": "The set is the right one."}
+    signatures.sign(version.evidence.get(kind="evaluation"), actor=walk.cast.dana, **said)
+    walk.work()
+    last = refused(lambda: walk.approve(submission, "security"))
+    assert last.code == "approver_involved"
+    assert "Dana" in last.says
+    assert not Decision.objects.filter(submission=submission).exists()

@@ -238,3 +238,13 @@ def test_a_version_without_identity_serves_nowhere(scene: Scene) -> None:
     empty = scene.walk.register("bundle", "1.0.0", None, kind="bundle")
     assert empty.identity_digest == ""
     assert not standing.of_digest("", "production").allow
+
+
+def test_no_number_of_drafts_with_the_same_bytes_hides_what_is_in_force(scene: Scene) -> None:
+    walk, version = scene
+    walk.approved(version)
+    for number in range(21):
+        walk.register("copycat", f"9.0.{number}", artifacts.scorer(1))
+    assert Version.objects.filter(identity_digest=version.identity_digest).count() == 22
+    answer = standing.of_digest(version.identity_digest, "production")
+    assert (answer.allow, answer.version) == (True, version)

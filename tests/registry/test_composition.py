@@ -108,3 +108,16 @@ def test_lineage_that_meets_again_is_told_once(walk: Walk) -> None:
     ]
     assert composition.would_loop(root, top)
     assert not composition.would_loop(top, root)
+
+
+def test_no_chain_is_too_long_to_be_followed(walk: Walk) -> None:
+    chain = [walk.register("link-0", "1.0.0", artifacts.scorer(1))]
+    for number in range(1, 15):
+        edges = [{"role": "base", "version": chain[-1].label}]
+        chain.append(
+            walk.register(
+                f"link-{number}", "1.0.0", artifacts.language_model(number), suffix="safetensors", components=edges
+            )
+        )
+    assert [edge.part for edge in composition.ancestors(chain[-1])] == chain[-2::-1]
+    assert [edge.version for edge in composition.descendants(chain[0])] == chain[1:]

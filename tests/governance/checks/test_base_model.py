@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import lifecycle, submissions
+from governance import findings, lifecycle, submissions
 from governance.checks import BY_SLUG
 from governance.models import Challenge, ChallengeEnd, Finding
 from registry.models import User, Version
@@ -101,6 +101,9 @@ def test_a_challenged_version_below_fails_until_the_challenge_is_over(ask: Ask, 
         ChallengeEnd.objects.create(
             challenge=opened, reason="Fixed.", ended_by=User.objects.system("runner"), ended_at=now
         )
+    left = ask("base-model", top)
+    assert (left.outcome, "vulnerable to CVE-2026-1" in left.says) == ("failed", True)
+    findings.close(opened.finding, actor=User.objects.system("runner"))
     assert ask("base-model", top).outcome == "passed"
     assert ask("base-model", top, at=now - timedelta(microseconds=1)).outcome == "failed"
     assert check.outside(top) == calm
