@@ -171,7 +171,11 @@ def asked(run: CheckRun) -> list[sheets.Item]:
 def rule_items(shown: Shown) -> list[sheets.Item]:
     """Return what the policy asks for, setting by setting."""
     settings = sheets.settings_of(shown.rules.rule(shown.slug))
-    items: list[sheets.Item] = [{"label": each["name"].capitalize(), "value": each["value"]} for each in settings]
+    # The names of metrics are quoted as they are written.
+    names = [each["name"] if "/" in each["name"] else each["name"].capitalize() for each in settings]
+    items: list[sheets.Item] = [
+        {"label": name, "value": each["value"]} for name, each in zip(names, settings, strict=True)
+    ]
     return items or [{"label": "Settings", "value": "none: the question alone"}]
 
 
