@@ -25,6 +25,7 @@ from registry.models import (
     Evaluation,
     Evidence,
     Membership,
+    ReportSignature,
     SbomComponent,
     Seat,
     Team,
@@ -292,6 +293,7 @@ show(Dataset, "name", "sha256", "licence", "personal_data", search=("name", "sha
 show(DatasetUse, "version", "dataset", "purpose", "window_from", "window_to", filters=("purpose",))
 show(Evidence, "filename", "kind", "version", "attached_by", "attached_at", search=("sha256",), filters=("kind",))
 show(Evaluation, "name", "value", "unit", "measured_at", filters=("category",))
+show(ReportSignature, "evidence", "capacity", "signed_by", "signed_at")
 show(SbomComponent, "purl", "name", "version", search=("name",), filters=("purl_type",))
 show(AssetUserGrant, "content_object", "user", "permission")
 show(AssetGroupGrant, "content_object", "group", "permission")

@@ -104,7 +104,7 @@ def test_what_waits_for_a_worker_is_counted_for_the_health_page(walk: Walk) -> N
     version = walk.attach_all(walk.register("fraud-scorer", "1.0.0", artifacts.scorer(1)))
     submissions.nominate(version, actor=walk.cast.cee_i)
     assert health._count_due() == {
-        "checks to answer": 8,
+        "checks to answer": 10,
         "decisions to sign": 0,
         "entries to seal": Entry.objects.count(),
         "exports to build": 0,

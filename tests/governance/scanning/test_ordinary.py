@@ -253,7 +253,10 @@ def test_ordinary_files_are_neither_held_nor_refused(saved: dict[str, Path]) -> 
 
 def test_a_member_of_somebody_elses_enumeration_is_held_for_its_class_alone(saved: dict[str, Path]) -> None:
     [path] = [path for label, path in saved.items() if label.endswith("-enumeration")]
-    assert [(str(each), each.use) for each in scan(path).held_globals] == [("plistlib.PlistFormat", Kind.REF)]
+    [held] = scan(path).held_globals
+    assert str(held) == "plistlib.PlistFormat"
+    # Releases of Python differ: some write a member as a call of its class, others as an attribute of it.
+    assert held.use in {Kind.REF, Kind.CALL}
 
 
 def test_protocol_0_with_a_large_array_in_one_line_passes(tmp_path: Path) -> None:
