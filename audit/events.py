@@ -41,16 +41,29 @@ class Event(StrEnum):
     VERSION_PROMOTED = "version.promoted", "{actor} promoted {subject} to {environment}."
     VERSION_ROLLED_BACK = "version.rolled_back", "{actor} rolled {environment} back to {subject}."
 
+    VERSION_RELICENSED = "version.relicensed", "{actor} recorded that {subject} is now licensed as {licence}."
+
     EVIDENCE_ATTACHED = "evidence.attached", "{actor} attached {kind} to {subject}."
     DATASET_REGISTERED = "dataset.registered", "{actor} registered the dataset {subject}."
 
     CHECK_ANSWERED = "check.answered", "The check {check} of {subject} answered {outcome}."
 
     POLICY_PUBLISHED = "policy.published", "{actor} published the policy {subject}."
+    POLICY_PROPOSED = "policy.proposed", "{actor} proposed another text for the policy {subject}."
+    POLICY_DECLINED = "policy.declined", "{actor} declined the proposal for the policy {subject}."
+    POLICY_WITHDRAWN = "policy.withdrawn", "{actor} took the proposal for the policy {subject} back."
 
     SUBMISSION_OPENED = "submission.opened", "{actor} submitted {subject}."
     SUBMISSION_CLOSED = "submission.closed", "The submission {subject} was closed as {outcome}."
+    SUBMISSION_MOVED = "submission.moved", "{subject} is now judged under the policy {policy}."
+    SUBMISSION_KEPT = "submission.kept", "{subject} may be decided under its older policy until {until}."
     REVIEW_GIVEN = "review.given", "{actor} answered {verdict} for {role} on {subject}."
+
+    REVIEW_WITHDRAWN = "review.withdrawn", "{actor} took a verdict back: {subject}."
+    REVIEW_HANDED = "review.handed", "{actor} handed the review for {role} of {subject} to {receiver}."
+    OBLIGATION_MET = "obligation.met", "{actor} agreed that a condition is met: {subject}."
+    DELEGATION_MADE = "delegation.made", "{actor} named a deputy: {subject}, until {until}."
+    DELEGATION_ENDED = "delegation.ended", "{actor} ended a delegation: {subject}."
 
     WAIVER_REQUESTED = "waiver.requested", "{actor} requested a waiver of {subject}."
     WAIVER_GRANTED = "waiver.granted", "{actor} granted the waiver of {subject}, until {expires}."
@@ -67,7 +80,7 @@ class Event(StrEnum):
     FINDING_CLOSED = "finding.closed", "A finding was closed: {subject}."
     FINDING_TRIAGED = "finding.triaged", "{actor} stated {status} about {subject}."
     TRIAGE_ANSWERED = "finding.answered", "{actor} answered {answer} to a statement about {subject}."
-    VERSION_CHALLENGED = "version.challenged", "{subject} was challenged by {vulnerability}, to be answered by {due}."
+    VERSION_CHALLENGED = "version.challenged", "{subject} was challenged by {by}, to be answered by {due}."
     CHALLENGE_ENDED = "challenge.ended", "The challenge {subject} ended."
     GLOBAL_ALLOWED = "global.allowed", "{actor} allowed {subject}, until {expires}."
     GLOBAL_REVOKED = "global.revoked", "{actor} no longer allows {subject}."
@@ -80,6 +93,9 @@ class Event(StrEnum):
     ROOT_REVOKED = "root.revoked", "{actor} revoked trust in the root {subject}."
     TOKEN_ISSUED = "token.issued", "{actor} issued the token {prefix} to {subject}."
     TOKEN_REVOKED = "token.revoked", "{actor} revoked the token {subject}."
+
+    NOTICES_CHOSEN = "notices.chosen", "{actor} chose how to be told."
+    WEBHOOK_CHANGED = "webhook.changed", "{actor} changed the webhook {subject}."
 
     SEAT_GIVEN = "seat.given", "{actor} gave {subject} the role {role}."
     SEAT_TAKEN = "seat.taken", "{actor} took the role {role} from {subject}."

@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from django.contrib.auth.backends import BaseBackend
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.utils import timezone
 from guardian.core import ObjectPermissionChecker
 
-from registry.models import Asset, User, Version
+from governance.models import Delegation
+from registry.models import Asset, AssetUserGrant, Seat, User, Version
 
 Predicate = Callable[[User, Any], bool]
 Row = TypeVar("Row", bound=Model)
@@ -37,9 +39,34 @@ def roles_of(user: User) -> frozenset[str]:
 
 def seats_of(user: User) -> tuple[Any, ...]:
     """Return the person's seats, remembered on the instance that the request carries."""
-    if not hasattr(user, "_seats"):
-        user._seats = tuple(user.seats.all()) if user.is_authenticated else ()  # type: ignore[attr-defined]
-    return user._seats  # type: ignore[attr-defined]
+    return tuple(seat for seat in reach_of(user) if seat.user_id == user.pk)
+
+
+def lent_to(user: User) -> tuple[Seat, ...]:
+    """Return the seats of others in which a person stands in for them now; auditors and administrators never do."""
+    if READERS & roles_of(user):
+        return ()
+    return tuple(seat for seat in reach_of(user) if seat.user_id != user.pk and seat.role not in READERS)
+
+
+def reach_of(user: User) -> tuple[Seat, ...]:
+    """Return the person's seats and those lent to them, in one query, remembered on the instance of the request.
+
+    A delegation counts only while its giver is active and still sits in the role.
+    """
+    if not hasattr(user, "_reach"):
+        user._reach = tuple(read_reach(user)) if user.is_authenticated else ()  # type: ignore[attr-defined]
+    return user._reach  # type: ignore[attr-defined]
+
+
+def read_reach(user: User) -> QuerySet[Seat]:
+    """Return the seats that a person has or is lent at this instant, each with whose it is."""
+    now = timezone.now()
+    lending = Delegation.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gt=now), deputy=user, starts_at__lte=now, ends_at__gt=now
+    )
+    lent = Exists(lending.filter(giver=OuterRef("user"), role=OuterRef("role")))
+    return Seat.objects.filter(Q(user=user) | Q(lent, user__is_active=True)).select_related("user")
 
 
 def meaning(rule: Predicate) -> str:
@@ -71,12 +98,32 @@ def reviews(user: User, subject: Any) -> bool:
     return any(sits_for(user, seat.role, subject) for seat in seats_of(user) if seat.role not in READERS)
 
 
+def sits_somewhere(user: User, subject: Any) -> bool:
+    """Return whether the actor sits in a role that reviews."""
+    return any(seat.role not in READERS for seat in seats_of(user))
+
+
 def sits_for(user: User, role: str, subject: Any) -> bool:
     """Return whether a person's seat in a role covers the subject's asset."""
     for seat in seats_of(user):
         if seat.role == role:
-            return seat.everywhere or ObjectPermissionChecker(user).has_perm("review_asset", asset_of(subject))
+            return covers(seat, user, subject)
     return False
+
+
+def covers(seat: Seat, user: User, subject: Any) -> bool:
+    """Return whether a seat of a person reaches the subject's asset: everywhere, or where it was granted."""
+    return seat.everywhere or ObjectPermissionChecker(user).has_perm("review_asset", asset_of(subject))
+
+
+def principals(user: User, role: str, subject: Any) -> list[User]:
+    """Return the people for whom a person may answer in a role about the subject's asset, as their deputy."""
+    return [seat.user for seat in lent_to(user) if seat.role == role and covers(seat, seat.user, subject)]
+
+
+def stands_in(user: User, subject: Any) -> bool:
+    """Return whether the actor stands in for somebody who reviews the asset."""
+    return any(covers(seat, seat.user, subject) for seat in lent_to(user))
 
 
 def secures(user: User, subject: Any) -> bool:
@@ -85,8 +132,10 @@ def secures(user: User, subject: Any) -> bool:
 
 
 def may_view(user: User, subject: Any) -> bool:
-    """Return whether the actor is an auditor or administrator, is on the asset's team, or reviews the asset."""
-    return bool(READERS & roles_of(user)) or on_team(user, subject) or reviews(user, subject)
+    """Return whether the actor is auditor or administrator, is on the asset's team, or reviews it, also as a deputy."""
+    return (
+        bool(READERS & roles_of(user)) or on_team(user, subject) or reviews(user, subject) or stands_in(user, subject)
+    )
 
 
 def has_scope(scope: str) -> Predicate:
@@ -100,6 +149,11 @@ def has_scope(scope: str) -> Predicate:
 def in_team(user: User, team: Any) -> bool:
     """Return whether a person is on a team."""
     return user.memberships.filter(team=team).exists()
+
+
+def in_delegation(user: User, delegation: Any) -> bool:
+    """Return whether the actor gave the delegation or is the deputy in it."""
+    return user.pk in {delegation.giver_id, delegation.deputy_id}
 
 
 def is_person(user: User, subject: Any) -> bool:
@@ -154,7 +208,12 @@ RULES: dict[str, Predicate] = {
     # governance, what is allowed
     "submission.open": contributes,
     "submission.withdraw": contributes,
-    "review.give": reviews,
+    "review.give": any_of(reviews, all_of(is_person, stands_in)),
+    "review.withdraw": all_of(is_person, any_of(reviews, stands_in)),
+    "review.hand_over": all_of(is_person, reviews),
+    "obligation.meet": all_of(is_person, reviews),
+    "delegation.make": all_of(is_person, sits_somewhere),
+    "delegation.end": any_of(in_delegation, administrator, is_portal),
     "report.sign": all_of(is_person, any_of(on_team, reviews)),
     "finding.triage": all_of(is_person, any_of(on_team, secures)),
     "finding.answer": all_of(is_person, secures),
@@ -165,8 +224,11 @@ RULES: dict[str, Predicate] = {
     "decision.sign": is_portal,
     "version.deprecate": all_of(is_person, on_team),
     "version.retire": all_of(is_person, on_team),
+    "version.relicense": all_of(is_person, any_of(on_team, secures)),
     "version.promote": any_of(all_of(is_person, on_team), all_of(has_scope("promote"), on_team)),
-    "policy.publish": any_of(administrator, is_portal),
+    "policy.propose": any_of(all_of(is_person, administrator), has_scope("policy")),
+    "policy.publish": all_of(is_person, administrator),
+    "policy.install": is_portal,
     "policy.read": is_person,
     "key.trust": any_of(administrator, is_portal),
     "advisories.import": any_of(administrator, security, is_portal),
@@ -178,6 +240,9 @@ RULES: dict[str, Predicate] = {
     "report.read": auditor,
     "report.export": auditor,
     "serving.report": has_scope("serving"),
+    # governance, who is told
+    "notices.choose": is_person,
+    "webhook.change": all_of(is_person, administrator),
     # portal, the admin of Django
     "portal.administer": all_of(is_person, administrator),
 }
@@ -213,9 +278,11 @@ def may(user: User, rule: str, subject: Any = None) -> bool:
 def visible(user: User, rows: QuerySet[Row], *, asset: str = "asset") -> QuerySet[Row]:
     """Return the rows whose asset the person may see; `asset` is the path from a row to its asset, "" for assets."""
     roles = roles_of(user)
-    if READERS & roles or any(seat.everywhere for seat in seats_of(user)):
+    if READERS & roles or any(seat.everywhere for seat in (*seats_of(user), *lent_to(user))):
         return rows
     path = f"{asset}__" if asset else ""
     teams = user.memberships.values("team_id")
-    granted = user.assetusergrant_set.values("content_object_id")
+    givers = [seat.user_id for seat in lent_to(user)]
+    lent = Q(user__in=givers, permission__codename="review_asset")
+    granted = AssetUserGrant.objects.filter(Q(user=user) | lent).values("content_object_id")
     return rows.filter(Q(**{f"{path}team__in": teams}) | Q(**{f"{path}pk__in": granted}))

@@ -1,6 +1,6 @@
 """The judgements as tables, in reading order. A module here may import only those named above it."""
 
-from governance.models.policies import Policy
+from governance.models.policies import Policy, PolicyProposal
 from governance.models.keys import TrustedKey, TrustedRoot
 from governance.models.allowances import AllowedGlobal
 from governance.models.runs import CheckRequest, CheckRun
@@ -8,10 +8,11 @@ from governance.models.advisories import Advisory, AdvisoryImport, AffectedPacka
 from governance.models.findings import Finding, TriageAnswer, TriageStatement
 from governance.models.challenges import Challenge, ChallengeEnd
 from governance.models.submissions import Submission
-from governance.models.reviews import Review
+from governance.models.reviews import Delegation, Handover, Obligation, ObligationEnd, Review, ReviewWithdrawal
 from governance.models.waivers import Waiver
 from governance.models.decisions import Decision, Reliance, Signature
 from governance.models.promotions import ConsumerGrant, Promotion, Transition
+from governance.models.notices import DeliveryAttempt, Notice, NoticePreference, Webhook
 
 __all__ = [
     "Advisory",
@@ -24,11 +25,20 @@ __all__ = [
     "CheckRun",
     "ConsumerGrant",
     "Decision",
+    "Delegation",
+    "DeliveryAttempt",
     "Finding",
+    "Handover",
+    "Notice",
+    "NoticePreference",
+    "Obligation",
+    "ObligationEnd",
     "Policy",
+    "PolicyProposal",
     "Promotion",
     "Reliance",
     "Review",
+    "ReviewWithdrawal",
     "Signature",
     "Submission",
     "TouchedPackage",
@@ -38,4 +48,5 @@ __all__ = [
     "TrustedKey",
     "TrustedRoot",
     "Waiver",
+    "Webhook",
 ]

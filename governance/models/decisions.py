@@ -32,6 +32,7 @@ class Decision(AppendOnly):
     reason = models.TextField(blank=True)
     revokes = models.OneToOneField("self", on_delete=models.PROTECT, related_name="revocation", null=True)
     identity_digest = models.CharField(max_length=64, db_index=True)
+    dossier_digest = models.CharField(max_length=64, help_text="What was decided on; the payload says it too.")
     payload = models.BinaryField()
     made_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     made_at = models.DateTimeField()

@@ -37,6 +37,9 @@ class Submission(Governed):
     submitted_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="submissions")
     submitted_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    policy_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until when it may be decided under a policy that a newer one has replaced."
+    )
     closed_at = models.DateTimeField(null=True)
     closed_because = models.TextField(blank=True)
     history = History()

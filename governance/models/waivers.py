@@ -9,6 +9,7 @@ from django.db import models
 
 from audit.history import History
 from audit.models import Governed
+from governance.models.findings import Finding
 from governance.models.policies import Policy
 from registry.models import User, Version
 
@@ -29,6 +30,14 @@ class Waiver(Governed):
     version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="waivers")
     environment = models.CharField(max_length=40)
     rule = models.CharField(max_length=40)
+    finding = models.ForeignKey(
+        Finding,
+        on_delete=models.PROTECT,
+        related_name="waivers",
+        null=True,
+        blank=True,
+        help_text="None means the whole rule.",
+    )
     extends = models.ForeignKey("self", on_delete=models.PROTECT, related_name="extensions", null=True, blank=True)
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=WaiverState, default=WaiverState.REQUESTED)

@@ -6,6 +6,7 @@ from registry.models.datasets import Dataset, DatasetUse
 from registry.models.evidence import Evidence
 from registry.models.evaluations import Evaluation, ReportSignature
 from registry.models.sbom import SbomComponent
+from registry.models.licences import Relicensing
 
 __all__ = [
     "AccessToken",
@@ -18,6 +19,7 @@ __all__ = [
     "Evaluation",
     "Evidence",
     "Membership",
+    "Relicensing",
     "ReportSignature",
     "SbomComponent",
     "Seat",

@@ -51,6 +51,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True)
     is_staff = models.BooleanField("administrator", default=False)
     date_joined = models.DateTimeField(auto_now_add=True)
+    left_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When the account was closed.")
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
