@@ -1,7 +1,8 @@
-"""Which exceptions were granted, by whom, until when, and which of them were in force at an instant."""
+"""Which exceptions were granted, by whom, until when, which were in force at an instant, and what rested on them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from django.db.models import QuerySet
 from audit import log
 from audit.events import Event
 from audit.reports.base import Column, Filters, Report, Row, narrowed
-from governance.models import Waiver
+from governance.models import Reliance, Waiver
 from governance.models.waivers import WaiverState
 
 GRANTED = (WaiverState.GRANTED, WaiverState.REVOKED)
@@ -40,6 +41,10 @@ class Waivers(Report):
         Column("Compensating control"),
         Column("Note"),
         Column("Policy"),
+        Column("Finding"),
+        Column("Component"),
+        Column("Rests on it", "note"),
+        Column("Extends"),
         Column("Waiver"),
         Column("Ledger entry", "entry", brief=True),
     )
@@ -48,14 +53,14 @@ class Waivers(Report):
         """Return the waivers granted by then, newest first. What was decided later is not known yet."""
         granted = Waiver.objects.filter(state__in=GRANTED)
         rows = narrowed(granted, filters, as_of, at="decided_at", environment="environment")
-        related = rows.select_related("version__asset", "policy", "requested_by", "decided_by")
+        related = rows.select_related("version__asset", "policy", "requested_by", "decided_by", "finding", "extends")
         return related.defer("policy__text", "policy__content").order_by("-decided_at", "-pk")
 
     def tell(self, found: Sequence[Waiver], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each waiver."""
-        entries = grant_entries(found)
+        entries, rests = grant_entries(found), resting(found, as_of)
         for waiver in found:
-            granter = waiver.decided_by
+            granter, finding = waiver.decided_by, waiver.finding
             yield (
                 waiver.decided_at,
                 waiver.rule,
@@ -73,6 +78,10 @@ class Waivers(Report):
                 waiver.compensating_control,
                 waiver.decision_note,
                 str(waiver.policy),
+                finding.vulnerability if finding else None,
+                finding.purl if finding else None,
+                "; ".join(rests[waiver.pk]),
+                str(waiver.extends.public_id) if waiver.extends else None,
                 str(waiver.public_id),
                 entries.get(str(waiver.public_id)),
             )
@@ -88,6 +97,16 @@ def stands(waiver: Waiver, as_of: datetime) -> str:
     if waiver.is_in_force(as_of):
         return "in force"
     return "revoked" if waiver.revoked_at is not None and waiver.revoked_at <= as_of else "expired"
+
+
+def resting(found: Sequence[Waiver], as_of: datetime) -> dict[int, list[str]]:
+    """Return the approvals made by an instant that rest on each waiver, whether or not they have ended since."""
+    made = Reliance.objects.filter(waiver__in=[waiver.pk for waiver in found], decision__made_at__lte=as_of)
+    rests: defaultdict[int, list[str]] = defaultdict(list)
+    for each in made.select_related("decision__version__asset").order_by("decision__made_at", "pk"):
+        decision = each.decision
+        rests[each.waiver_id].append(f"{decision.version.label} for {decision.environment} ({decision.public_id})")
+    return rests
 
 
 def grant_entries(found: Sequence[Waiver]) -> dict[str, str]:

@@ -19,6 +19,10 @@ from registry.models import Version
 
 AGE = "advisories_max_age_days"
 NAMED = 50
+# The fact by which waivers of single findings are held against an answer: what stands in the way, by public id.
+BLOCKING_IDS = "blocking_ids"
+# With more than this in the way, nobody has looked at each: only a waiver of the whole rule covers it.
+WAIVABLE = 500
 SAID = 5
 
 
@@ -69,6 +73,8 @@ class Vulnerabilities:
             return failed(says, fix, **with_tool)
         if blocking:
             fix = "Build with the fixed versions and register that as a new version, or answer the findings in triage."
+            # Only here: a gap in what is known fails the rule too, and no waiver of a finding covers that.
+            with_tool["facts"] |= name_blocking(blocking)
             return failed(say_blocking(blocking, rule), fix, **with_tool)
         level = rule["block"] if rule["block"] == Severity.CRITICAL else f"{rule['block']} or worse"
         said = f"No open finding that is {level}; {len(opened)} milder." if opened else "No open finding."
@@ -150,6 +156,13 @@ def describe(known: list[Finding], opened: list[Finding], blocking: list[Finding
         "review": [str(finding) for finding in opened if not finding.certain][:NAMED],
         "triaged": dict(sorted(answered.items())),
     }
+
+
+def name_blocking(blocking: list[Finding]) -> dict[str, Any]:
+    """Return the fact that names every finding in the way by its public id, or nothing when they are too many."""
+    if len(blocking) > WAIVABLE:
+        return {}
+    return {BLOCKING_IDS: {str(finding.public_id): str(finding) for finding in blocking}}
 
 
 def describe_coverage(covered: advisories.Coverage) -> dict[str, Any]:

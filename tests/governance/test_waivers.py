@@ -21,6 +21,7 @@ from governance.models.waivers import WaiverState
 from portal.errors import Invalid, Refused
 from registry import evidence, people
 from registry.models import User, Version
+from tests import policies
 from tests.factories import artifacts, documents
 from tests.scene import Scene
 from tests.web.services import count_rows
@@ -192,10 +193,7 @@ def test_a_critical_rule_is_waived_by_nobody(scene: Scene, rule: str) -> None:
 def test_a_waiver_of_a_rule_that_becomes_critical_is_worth_nothing_under_the_new_text(scene: Scene) -> None:
     walk, version = scene.walk, poor(scene)
     granted = waivers.grant(ask(version, walk.cast.ada), actor=walk.cast.rhea)
-    text = (
-        (policy.FOLDER / "default.yaml").read_text().replace("  evaluations:\n", "  evaluations:\n    critical: true\n")
-    )
-    stricter = policy.publish(text, actor=walk.cast.alma)
+    stricter = policies.publish(policies.shipped("rules.evaluations.critical", value=True), walk.cast)
     assert stricter.is_critical("evaluations")
     submission = walk.submit(version, "staging")
     verdicts = {each.rule: each.outcome for each in submissions.standing_verdicts(submission)}
