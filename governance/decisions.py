@@ -13,14 +13,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
 from audit.models import Leaf
-from governance import lifecycle, standing, submissions
+from governance import announcements, lifecycle, standing, submissions
 from governance.checks.verdicts import RuleVerdict
-from governance.models import Decision, Reliance, Review, Signature, Submission, Waiver
+from governance.models import Decision, Obligation, Policy, Reliance, Review, Signature, Submission, Waiver
 from governance.models.submissions import SubmissionState
 from portal.errors import Refused
 from portal.jobs import Job, ring
@@ -34,6 +35,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "") -> Decision:
     """Fix a decision on a locked submission, close it, and leave the payload for the signer."""
     now = timezone.now()
+    digest = submissions.current_digest(submission)
     judged = submissions.standing_verdicts(submission)
     expires = expiry(submission, judged, now) if verdict == "approved" else None
     decision = Decision(
@@ -44,12 +46,12 @@ def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "
         verdict=verdict,
         reason=reason,
         identity_digest=submission.version.identity_digest,
+        dossier_digest=digest,
         made_by=actor,
         made_at=now,
         expires_at=expires,
     )
-    digest = submissions.current_digest(submission)
-    given = submission.reviews.filter(dossier_digest=digest).select_related("reviewer").order_by("pk")
+    given = counting(submission, digest)
     decision.payload = seal.canonical(statement(decision, judged, given, digest))
     with log.record(Event.DECISION_MADE, actor=actor, subject=decision, verdict=verdict) as entry:
         decision.save()
@@ -61,15 +63,22 @@ def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "
     return decision
 
 
+def counting(submission: Submission, digest: str) -> QuerySet[Review]:
+    """Return the verdicts on a dossier digest that were not taken back, with the people and conditions in them."""
+    rows = submission.reviews.filter(dossier_digest=digest, withdrawal=None).order_by("pk")
+    return rows.select_related("reviewer", "on_behalf_of").prefetch_related("obligations")
+
+
 def expiry(submission: Submission, judged: Iterable[RuleVerdict], now: datetime) -> datetime:
     """Return when an approval ends: by the policy's days, never later than a waiver it rests on."""
-    days = submission.policy.environment(submission.environment)["valid_days"]
+    days = submissions.needs_of(submission).valid_days
     return min([now + timedelta(days=days), *(waiver.expires_at for waiver in rested_on(judged))])
 
 
 def rested_on(judged: Iterable[RuleVerdict]) -> list[Waiver]:
     """Return the waivers without which the verdicts would stand in the way."""
-    return [verdict.waiver for verdict in judged if verdict.waiver is not None and verdict.outcome == "waived"]
+    used = [waiver for verdict in judged if verdict.outcome == "waived" for waiver in verdict.waivers]
+    return list({waiver.pk: waiver for waiver in used}.values())
 
 
 def statement(
@@ -97,9 +106,10 @@ def statement(
                 "digest": {"sha256": submission.policy.digest},
             },
             "dossier": {"sha256": dossier_digest},
-            "checks": [describe_check(verdict) for verdict in judged],
+            "checks": [describe_check(verdict, submission.policy) for verdict in judged],
             "approvals": [describe_review(review) for review in given],
-            "exceptions": [describe_waiver(verdict) for verdict in judged if verdict.outcome == "waived"],
+            "conditions": [describe_condition(each) for review in given for each in review.obligations.all()],
+            "exceptions": [describe_waiver(waiver) for waiver in rested_on(judged)],
             "configuration": [
                 {"role": edge.role, "name": edge.part.label, "digest": {"sha256": edge.part.identity_digest}}
                 for edge in version.components.select_related("part__asset")
@@ -108,9 +118,18 @@ def statement(
     }
 
 
-def describe_check(verdict: RuleVerdict) -> dict[str, Any]:
-    """Return what a decision says about one rule."""
-    run = verdict.run
+def describe_check(verdict: RuleVerdict, rules: Policy) -> dict[str, Any]:
+    """Return what a decision says about one rule; a rule of the policy's own is answered by the policy itself."""
+    run, ruling = verdict.run, verdict.ruling
+    if ruling is not None:
+        return {
+            "id": verdict.rule,
+            "result": verdict.outcome.upper(),
+            "run": None,
+            "tool": {"name": "condition", "version": rules.digest},
+            "inputs": {"sha256": ruling.inputs},
+            "at": seal.instant(ruling.at) if ruling.at else None,
+        }
     return {
         "id": verdict.rule,
         "result": verdict.outcome.upper(),
@@ -127,21 +146,34 @@ def describe_review(review: Review) -> dict[str, Any]:
         "role": review.role,
         "verdict": review.verdict.upper(),
         "principal": review.reviewer.ledger_name,
+        "onBehalfOf": review.on_behalf_of.ledger_name if review.on_behalf_of else None,
         "at": seal.instant(review.given_at),
         "method": review.authenticated_by or "session",
         "review": str(review.public_id),
     }
 
 
-def describe_waiver(verdict: RuleVerdict) -> dict[str, Any]:
-    """Return what a decision says about one exception it rests on."""
-    waiver = verdict.waiver
+def describe_condition(obligation: Obligation) -> dict[str, Any]:
+    """Return what a decision says about one condition: late, it ends the decision."""
     return {
-        "id": str(waiver.public_id) if waiver else "",
-        "control": verdict.rule,
-        "grantedBy": waiver.decided_by.ledger_name if waiver and waiver.decided_by else "",
-        "expiresAt": seal.instant(waiver.expires_at) if waiver else "",
+        "id": str(obligation.public_id),
+        "says": obligation.says,
+        "dueAt": seal.instant(obligation.due_at),
+        "role": obligation.review.role,
     }
+
+
+def describe_waiver(waiver: Waiver) -> dict[str, Any]:
+    """Return what a decision says about one exception it rests on; a waiver of one finding names it."""
+    said = {
+        "id": str(waiver.public_id),
+        "control": waiver.rule,
+        "grantedBy": waiver.decided_by.ledger_name if waiver.decided_by else "",
+        "expiresAt": seal.instant(waiver.expires_at),
+    }
+    if waiver.finding is not None:
+        said |= {"vulnerability": waiver.finding.vulnerability, "component": waiver.finding.purl}
+    return said
 
 
 def sign_due(limit: int = 200) -> int:
@@ -182,15 +214,18 @@ def settle_state(version: Version, *, actor: User, cause: str) -> None:
         lifecycle.move(version, "lapse", actor=actor, reason="No production decision is in force.", cause=cause)
 
 
-def revoke(decision: Decision, *, actor: User, reason: str) -> Decision:
-    """Revoke an approval from now on; the revocation is a signed decision of its own."""
+def revoke(decision: Decision, *, actor: User, reason: str, rule: str = "decision.revoke") -> Decision:
+    """Revoke an approval from now on; the revocation is a signed decision of its own.
+
+    A reviewer who takes a verdict back, and the clock, ask under a `rule` of their own.
+    """
     lifecycle.expect_reason(reason)
     with log.record(Event.DECISION_REVOKED, actor=actor, subject=decision) as entry:
         version = lifecycle.lock(decision.version)
         decision = (
             Decision.objects.select_for_update(of=("self",)).select_related("submission__policy").get(pk=decision.pk)
         )
-        actor.require("decision.revoke", decision)
+        actor.require(rule, decision)
         if decision.verdict != "approved" or Decision.objects.filter(revokes=decision).exists():
             raise Refused("not_revocable", f"{decision} is no approval that is still in force.")
         revocation = Decision(
@@ -202,22 +237,19 @@ def revoke(decision: Decision, *, actor: User, reason: str) -> Decision:
             reason=reason,
             revokes=decision,
             identity_digest=decision.identity_digest,
+            dossier_digest=decision.dossier_digest,
             made_by=actor,
             made_at=timezone.now(),
         )
-        content = statement(revocation, (), (), dossier_of(decision))
+        content = statement(revocation, (), (), decision.dossier_digest)
         content["predicate"]["supersedes"] = str(decision.public_id)
         revocation.payload = seal.canonical(content)
         revocation.save()
         settle_state(version, actor=actor, cause=str(revocation.public_id))
         entry.note(revocation=str(revocation.public_id), reason=reason)
+        announcements.ended(revocation)
         ring(Job.SIGN_DECISIONS)
     return revocation
-
-
-def dossier_of(decision: Decision) -> str:
-    """Return the dossier digest that a decision was made on, out of its payload."""
-    return str(json.loads(bytes(decision.payload))["predicate"]["dossier"]["sha256"])
 
 
 def bundle(decision: Decision) -> bytes:

@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from governance import departures
 from portal.administration import Deed, HistoryAdmin, RecordAdmin, RowsInline, show, site
 from registry import people, sharing, tokens
 from registry.models import (
@@ -25,6 +26,7 @@ from registry.models import (
     Evaluation,
     Evidence,
     Membership,
+    Relicensing,
     ReportSignature,
     SbomComponent,
     Seat,
@@ -120,6 +122,11 @@ class MembershipsInline(RowsInline):
     model = Membership
 
 
+def foretell(row: User) -> list[str]:
+    """Return in sentences what closing an account will do."""
+    return departures.consequences(departures.preview(row))
+
+
 @admin.register(User, site=site)
 class UserAdmin(RecordAdmin):
     """Shows accounts; opens and closes them, and sets passwords. Accounts are never deleted."""
@@ -157,8 +164,17 @@ class UserAdmin(RecordAdmin):
             "close",
             "Close account",
             "The account {row} is closed.",
-            lambda row, *, actor: people.close_account(row, actor=actor),
-            is_open=lambda row: row.is_active and row.kind != Kind.SYSTEM,
+            lambda row, *, actor: departures.leave(row, actor=actor),
+            is_open=lambda row: row.is_active and row.kind == Kind.SERVICE,
+            foretell=foretell,
+        ),
+        Deed(
+            "leave",
+            "This person leaves",
+            "{row} has left, and the account is closed.",
+            lambda row, *, actor: departures.leave(row, actor=actor),
+            is_open=lambda row: row.is_active and row.kind == Kind.PERSON,
+            foretell=foretell,
         ),
     )
 
@@ -293,6 +309,7 @@ show(Dataset, "name", "sha256", "licence", "personal_data", search=("name", "sha
 show(DatasetUse, "version", "dataset", "purpose", "window_from", "window_to", filters=("purpose",))
 show(Evidence, "filename", "kind", "version", "attached_by", "attached_at", search=("sha256",), filters=("kind",))
 show(Evaluation, "name", "value", "unit", "measured_at", filters=("category",))
+show(Relicensing, "version", "before", "licence", "source", "recorded_by", "recorded_at", search=("licence",))
 show(ReportSignature, "evidence", "capacity", "signed_by", "signed_at")
 show(SbomComponent, "purl", "name", "version", search=("name",), filters=("purl_type",))
 show(AssetUserGrant, "content_object", "user", "permission")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils import timezone
 
 from audit import log
 from audit.events import Event
 from portal.errors import Fault, Invalid, Refused
+from registry import tokens
 from registry.drafts import validated
 from registry.models import Membership, Seat, Team, User
 
@@ -83,13 +86,50 @@ def change_account(user: User, *, actor: User, name: str, email: str) -> User:
 
 
 def close_account(user: User, *, actor: User) -> User:
-    """Deactivate an account: it cannot sign in or act any more, and its tokens end. Accounts are never deleted."""
-    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="closed"):
-        user = User.objects.select_for_update().get(pk=user.pk)
+    """Deactivate an account: it cannot sign in or act any more, and its tokens end. Accounts are never deleted.
+
+    What else ends with a person is done by `governance.departures`. Raises Refused for one's own account, for one of
+    the portal's, and for that of the last administrator. Closing it again changes nothing.
+    """
+    with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="closed") as entry:
+        administrators = lock_administrators(user)
+        user = User.objects.get(pk=user.pk)
         actor.require("people.change")
-        user.is_active = False
-        user.save(update_fields=["is_active"])
+        expect_closable(user, actor, administrators)
+        if not user.is_active:
+            entry.skip()
+            return user
+        user.is_active, user.left_at = False, timezone.now()
+        user.save(update_fields=["is_active", "left_at"])
+        tokens.end_all(user, actor=actor)
     return user
+
+
+def lock_administrators(user: User) -> list[User]:
+    """Lock an account and those of all administrators, always in one order, and return the active administrators."""
+    seated = Seat.objects.filter(role=ADMINISTRATOR).values("user")
+    rows = User.objects.select_for_update(no_key=True).filter(Q(pk=user.pk) | Q(pk__in=seated)).order_by("pk")
+    locked = {row.pk: row for row in rows}
+    now_seated = set(Seat.objects.filter(role=ADMINISTRATOR, user__in=locked).values_list("user", flat=True))
+    return [row for row in locked.values() if row.pk in now_seated and row.is_active]
+
+
+def expect_closable(user: User, actor: User, administrators: list[User]) -> None:
+    """Raise Refused for an account that must stay: one's own, one of the portal's, the last administrator's."""
+    if user.pk == actor.pk:
+        raise Refused("own_account", "Nobody closes their own account: ask another administrator.")
+    if user.kind == "system":
+        raise Refused("system_account", f"{user} is the portal itself; its accounts stay.")
+    expect_another_administrator(user, administrators)
+
+
+def expect_another_administrator(user: User, administrators: list[User]) -> None:
+    """Raise Refused when nobody would administer the portal without this person."""
+    if [each.pk for each in administrators] == [user.pk]:
+        raise Refused(
+            "last_administrator",
+            f"{user} is the last active administrator: without one, nobody could seat another. Seat another one first.",
+        )
 
 
 def found_team(slug: str, *, actor: User, name: str) -> Team:
@@ -146,9 +186,11 @@ def give_seat(user: User, role: str, *, actor: User, everywhere: bool = True) ->
 
 
 def take_seat(seat: Seat, *, actor: User) -> None:
-    """Take a role away. Verdicts given in it stay valid and readable."""
+    """Take a role away. Verdicts given in it stay valid and readable. The last administrator keeps theirs."""
     with log.record(Event.SEAT_TAKEN, actor=actor, subject=seat.user, role=seat.role):
         actor.require("people.change")
+        if seat.role == ADMINISTRATOR:
+            expect_another_administrator(seat.user, lock_administrators(seat.user))
         seat.delete()
         if seat.role == ADMINISTRATOR:
             seat.user.is_staff = False

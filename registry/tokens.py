@@ -17,7 +17,7 @@ from portal.errors import Fault, Invalid, show
 from registry.drafts import validated
 from registry.models import AccessToken, User
 
-SCOPES = ("register", "gate", "serving", "promote", "read")
+SCOPES = ("register", "gate", "serving", "promote", "read", "policy")
 MAX_DAYS = 90
 ALPHABET = string.ascii_letters + string.digits
 
@@ -62,6 +62,14 @@ def revoke(token: AccessToken, *, actor: User) -> AccessToken:
         token.revoked_at = timezone.now()
         token.save(update_fields=["revoked_at"])
     return token
+
+
+def end_all(user: User, *, actor: User) -> int:
+    """End every token of an account that is still open. Returns how many."""
+    rows = list(AccessToken.objects.filter(user=user, revoked_at=None).order_by("pk"))
+    for row in rows:
+        revoke(row, actor=actor)
+    return len(rows)
 
 
 def authenticate(secret: str, scope: str, *, at: datetime | None = None) -> User | None:

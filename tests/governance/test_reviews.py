@@ -51,13 +51,16 @@ def test_a_verdict_remembers_who_what_and_how_they_proved_it(scene: Scene) -> No
     )  # fmt: skip
     assert (review.authenticated_at, review.authenticated_by) == (proof.at, "password")
     assert review.dossier_digest == submissions.current_digest(submission)
-    assert review.dossier == submissions.current_picture(submission)
+    assert review.dossier == submissions.whole_picture(submission)
+    assert review.dossier["asked"] == {
+        "environment": "production", "policy": submission.policy.digest, "name": str(submission.policy)
+    }  # fmt: skip
 
 
 def test_all_roles_together_decide_and_not_one_earlier(scene: Scene) -> None:
     walk, version = scene
     submission = walk.submit(version, "production")
-    assert reviews.required_roles(submission) == ["platform", "product", "security"]
+    assert submissions.required_roles(submission) == ["platform", "product", "security"]
     for role, person in (("security", walk.cast.sol), ("platform", walk.cast.petra), ("product", walk.cast.dana)):
         assert not Decision.objects.exists()
         assert role in reviews.missing_roles(submission)
