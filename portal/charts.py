@@ -15,6 +15,7 @@ TREND_WIDTH, TREND_HEIGHT, TREND_PAD = 240.0, 76.0, 6.0
 # Below the dots a line of version numbers; a character of it is about this wide, in units of the box.
 TREND_FOOT, TREND_LETTER = 17.0, 5.7
 STACK_WIDTH = 640.0
+COLUMNS_HEIGHT = 48.0
 
 
 @dataclass(frozen=True)
@@ -267,3 +268,39 @@ def stacked_bar(parts: Sequence[Part], *, gap: float = 2.0, smallest: float = 4.
         segments.append(Segment(part, round(x, 2), round(width, 2), round(100 * part.count / total, 1)))
         x += width + gap
     return StackedBar(parts=tuple(parts), segments=tuple(segments), total=total)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column with its place and its height."""
+
+    label: str
+    count: int
+    x: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How many there are in each of some stretches of time, in a box of 640 by 48 units; nothing has no height."""
+
+    columns: tuple[Column, ...]
+    column_width: float
+    most: int
+    width: float = STACK_WIDTH
+    height: float = COLUMNS_HEIGHT
+
+
+def columns(counts: Sequence[tuple[str, int]], *, gap: float = 3.0, smallest: float = 3.0) -> Columns:
+    """Lay out labelled counts side by side, the highest filling the box; ValueError below zero."""
+    most = max((count for _, count in counts), default=0)
+    width = (STACK_WIDTH - gap * max(0, len(counts) - 1)) / max(1, len(counts))
+    laid = []
+    for index, (label, count) in enumerate(counts):
+        if count < 0:
+            raise ValueError(f"A column cannot show {count} for {label}; expected zero or more.")
+        height = smallest + (COLUMNS_HEIGHT - smallest) * count / most if count else 0.0
+        x, y = round(index * (width + gap), 2), round(COLUMNS_HEIGHT - height, 2)
+        laid.append(Column(label, count, x, y, round(height, 2)))
+    return Columns(tuple(laid), round(width, 2), most)

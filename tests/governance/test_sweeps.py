@@ -12,10 +12,12 @@ from django.utils import timezone
 from audit.models import Entry
 from governance import decisions, lifecycle, standing, submissions, sweeps
 from governance.checks import runner
-from governance.models import CheckRequest, CheckRun, Submission, Transition
+from governance.models import CheckRequest, CheckRun, Notice, Submission, Transition
 from portal.errors import Refused
+from registry import people
 from registry.models import User, Version
 from tests.factories import Walk, artifacts
+from tests.governance.hygiene import foreseen, publish_hygiene, served, waive
 from tests.scene import Scene
 from tests.web.services import count_rows
 
@@ -51,8 +53,8 @@ AFTERWARDS = {
 
 @pytest.mark.parametrize(
     "days",
-    [[*range(7, 92, 14)], [9, 11, 13, 15, 89, 91], [91], [91, 91]],
-    ids=["now and then", "around the ends", "once, late", "twice at once"],
+    [[*range(7, 92, 14), 92], [9, 11, 13, 15, 89, 91], [91, 92], [91, 91, 92, 92]],
+    ids=["now and then", "around the ends", "late", "twice at once"],
 )
 def test_however_often_the_clock_came_the_end_is_the_same(scene: Scene, days: list[int]) -> None:
     begun = a_quarter(scene)
@@ -77,8 +79,9 @@ def test_no_answer_waits_for_the_clock(scene: Scene) -> None:
         return [standing.of(row, "production", at=begun + timedelta(days=day)).allow for row in rows for day in days]
 
     asked = answers()
-    with time_machine.travel(begun + timedelta(days=91), tick=False):
-        sweeps.sweep_due()
+    for day in (91, 92):
+        with time_machine.travel(begun + timedelta(days=day), tick=False):
+            sweeps.sweep_due()
     assert answers() == asked
     assert asked.count(True) == 4 + 2
 
@@ -86,13 +89,15 @@ def test_no_answer_waits_for_the_clock(scene: Scene) -> None:
 def test_what_the_clock_did_is_told_under_the_portals_own_name(scene: Scene) -> None:
     begun = a_quarter(scene)
     before = Entry.objects.latest("pk").pk
-    with time_machine.travel(begun + timedelta(days=91), tick=False):
-        sweeps.sweep_due()
+    for day in (91, 92):
+        with time_machine.travel(begun + timedelta(days=day), tick=False):
+            sweeps.sweep_due()
     told = Entry.objects.filter(pk__gt=before)
     assert sorted(told.values_list("kind", flat=True)) == ["submission.closed", "version.moved", "version.moved"]
     assert set(told.values_list("actor", flat=True)) == {User.objects.system("sweeps").ledger_name}
     move = Transition.objects.get(move="retire")
-    assert (move.reason, move.cause) == ("Its announced sunset has passed.", "sunset")
+    assert move.cause == "sunset"
+    assert move.reason.startswith(f"Its sunset was announced for {begun + timedelta(days=10):%Y-%m-%d}")
 
 
 def test_a_version_with_another_decision_in_force_does_not_lapse(scene: Scene) -> None:
@@ -176,3 +181,129 @@ def test_admitting_signing_and_lapsing_twice_is_once(scene: Scene) -> None:
     assert submissions.lapse_due() == 0
     with pytest.raises(Refused):
         submissions.withdraw(submission, actor=walk.cast.ada)
+
+
+@pytest.fixture
+def still(scene: Scene) -> Scene:
+    """Return the scene under a policy that retires what is still for a hundred days, or unowned for twenty."""
+    publish_hygiene(scene.walk.cast)
+    return scene
+
+
+def sweep_at(begun: datetime, *at: float) -> list[int]:
+    """Let the clock come on some days, and return what it changed each time."""
+    done = []
+    for day in at:
+        with time_machine.travel(begun + timedelta(days=day), tick=False):
+            done.append(sweeps.sweep_due())
+    return done
+
+
+def warnings_of(version: Version) -> list[tuple[str, str]]:
+    """Return which warnings about a version were written to whom, by the day before the move that each is for."""
+    rows = Notice.objects.filter(kind="hygiene_warning", cause__startswith=f"hygiene:{version.pk}:").order_by("pk")
+    return [(row.cause.rpartition(":")[2], row.receiver.partition(":")[0]) for row in rows]
+
+
+def test_owner_backup_and_escalation_are_warned_at_30_7_and_1_days_and_then_it_is_retired(still: Scene) -> None:
+    version, begun = still.version, timezone.now()
+    sweep_at(begun, 69, 70, 70, 71, 92, 93, 94, 98, 99, 99.5)
+    everybody = ["person", "person", "address"]
+    assert warnings_of(version) == [(day, kind) for day in ("30", "7", "1") for kind in everybody]
+    assert state_of(version) == "candidate"
+    sweep_at(begun, 100)
+    move = Transition.objects.get(version=version, move="retire")
+    assert (move.cause, move.actor, state_of(version)) == ("stale", User.objects.system("sweeps"), "retired")
+    assert "100 days (hygiene.stale_days)" in move.reason
+    assert Notice.objects.filter(kind="hygiene_done", text=move.reason).count() == 3
+    assert sweep_at(begun, 100, 101) == [0, 0]
+
+
+def state_of(version: Version) -> str:
+    return Version.objects.get(pk=version.pk).state
+
+
+def test_after_a_pause_one_late_warning_is_written_and_the_move_waits_a_day_for_it(still: Scene) -> None:
+    version, begun = still.version, timezone.now()
+    sweep_at(begun, 70)
+    sweep_at(begun, 110)
+    assert [day for day, kind in warnings_of(version) if kind == "address"] == ["30", "1"]
+    with time_machine.travel(begun + timedelta(days=110.5), tick=False):
+        assert foreseen(version)[0].at == begun + timedelta(days=111)
+        assert foreseen(version)[0].is_late
+    sweep_at(begun, 110.9)
+    assert state_of(version) == "candidate"
+    sweep_at(begun, 111)
+    assert state_of(version) == "retired"
+
+
+def test_after_a_weeks_pause_only_the_nearest_warning_is_written(still: Scene) -> None:
+    sweep_at(timezone.now(), 69, 95)
+    assert [day for day, kind in warnings_of(still.version) if kind == "address"] == ["7"]
+
+
+def test_a_sign_of_life_after_the_last_warning_saves_it(still: Scene) -> None:
+    walk, version = still
+    begun = timezone.now()
+    sweep_at(begun, 70, 93, 99)
+    with time_machine.travel(begun + timedelta(days=99.5), tick=False):
+        served(walk, version.identity_digest, timezone.now())
+    sweep_at(begun, 100, 101)
+    assert state_of(version) == "candidate"
+    with time_machine.travel(begun + timedelta(days=102), tick=False):
+        assert foreseen(version)[0].due == begun + timedelta(days=199.5)
+
+
+def test_a_waiver_keeps_the_clock_from_moving_a_version_and_its_end_lets_it(still: Scene) -> None:
+    walk, version = still
+    begun = timezone.now()
+    other = walk.candidate("tagger", "1.0.0", artifacts.scorer(2))
+    with time_machine.travel(begun + timedelta(days=80), tick=False):
+        waive(walk, version, "stale", 40)
+    sweep_at(begun, 71, 99, 101, 119)
+    assert (state_of(version), state_of(other)) == ("candidate", "retired")
+    sweep_at(begun, 121)
+    assert state_of(version) == "retired"
+
+
+def test_an_unowned_version_in_force_is_deprecated_first_and_served_for_thirty_days_more(still: Scene) -> None:
+    walk, version = still
+    walk.approved(version)
+    begun = timezone.now()
+    for person in (walk.cast.ada, walk.cast.ben):
+        people.close_account(person, actor=walk.cast.alma)
+    sweep_at(begun, 0, 13, 29, 30)
+    assert state_of(version) == "deprecated"
+    move = Transition.objects.get(move="deprecate")
+    assert (move.cause, move.sunset_at) == ("unowned", begun + timedelta(days=60))
+    assert standing.of(version, "production", at=begun + timedelta(days=59)).allow
+    sweep_at(begun, 31, 53, 59, 60)
+    assert state_of(version) == "retired"
+
+
+def test_retiring_takes_back_what_a_version_still_asks_for_and_nothing_else(still: Scene) -> None:
+    walk, version = still
+    other = walk.submit(walk.candidate("tagger", "1.0.0", artifacts.scorer(2)), "staging")
+    mine = walk.submit(version, "staging")
+    submissions.retire(version, actor=walk.cast.ada, reason="It is wrong about weekends.")
+    mine.refresh_from_db()
+    assert (mine.state, mine.closed_because) == (
+        "withdrawn",
+        "fraud-scorer@1.0.0 was retired: It is wrong about weekends.",
+    )
+    other.refresh_from_db()
+    assert other.is_open
+    with pytest.raises(PermissionDenied):
+        submissions.retire(other.version, actor=walk.cast.mallory, reason="Because I can.")
+    assert Submission.objects.get(pk=other.pk).is_open
+
+
+def test_the_clock_does_not_move_what_changed_after_it_looked(still: Scene) -> None:
+    begun, version = timezone.now(), still.version
+    sweep_at(begun, 70, 93, 99)
+    with time_machine.travel(begun + timedelta(days=100), tick=False):
+        seen = foreseen(version, within=1)[0]
+        assert seen.at <= timezone.now()
+        served(still.walk, version.identity_digest, timezone.now())
+        assert not sweeps.act(seen)
+    assert state_of(version) == "candidate"
