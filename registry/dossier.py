@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Prefetch, prefetch_related_objects
 
 from audit import seal
-from registry.models import Component, DatasetUse, Evidence, Version
+from registry.models import Component, DatasetUse, Evidence, Relicensing, Version
 
 SCHEMA = "https://countersign.dev/schemas/dossier/v1"
 SECTIONS = (
@@ -32,6 +32,7 @@ def picture(version: Version) -> dict[str, Any]:
         version.components.select_related("part__asset"),
         version.evidence.all(),
         version.dataset_uses.select_related("dataset"),
+        version.relicensings.all(),
     )
 
 
@@ -43,12 +44,20 @@ def pictures(versions: Iterable[Version]) -> dict[int, dict[str, Any]]:
         Prefetch("components", Component.objects.select_related("part__asset")),
         "evidence",
         Prefetch("dataset_uses", DatasetUse.objects.select_related("dataset")),
+        "relicensings",
     )
-    return {row.pk: draw(row, row.components.all(), row.evidence.all(), row.dataset_uses.all()) for row in rows}
+    return {
+        row.pk: draw(row, row.components.all(), row.evidence.all(), row.dataset_uses.all(), row.relicensings.all())
+        for row in rows
+    }
 
 
 def draw(
-    version: Version, edges: Iterable[Component], documents: Iterable[Evidence], uses: Iterable[DatasetUse]
+    version: Version,
+    edges: Iterable[Component],
+    documents: Iterable[Evidence],
+    uses: Iterable[DatasetUse],
+    relicensings: Iterable[Relicensing] = (),
 ) -> dict[str, Any]:
     """Return the picture that a version's rows amount to."""
     return {
@@ -71,12 +80,18 @@ def draw(
         "components": draw_components(edges),
         "evidence": draw_evidence(documents),
         "datasets": draw_datasets(uses),
-        "licence": {"expression": version.licence},
+        "licence": draw_licence(version, relicensings),
         "uses": {"allowed": version.allowed_uses, "prohibited": version.prohibited_uses},
         "risk": {"rating": version.risk, "rationale": version.risk_rationale, "mitigations": version.mitigations},
         "people": {"authors": sorted(version.authors)},
         "notes": {"release": version.release_notes},
     }
+
+
+def draw_licence(version: Version, relicensings: Iterable[Relicensing]) -> dict[str, str]:
+    """Return the licence as it was registered and, once another one was recorded, what it is now; newest first."""
+    newest = next(iter(relicensings), None)
+    return {"expression": version.licence} | ({} if newest is None else {"now": newest.licence})
 
 
 def draw_components(edges: Iterable[Component]) -> list[dict[str, Any]]:

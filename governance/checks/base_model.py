@@ -1,7 +1,7 @@
 """Is every version that this one is made from in good standing? Its base, the base's base, and the parts of a bundle.
 
-Good standing means: nominated and green (candidate, approved, or deprecated before its sunset), and not challenged by
-a vulnerability. A draft is not: nobody has checked it. Whether the licences fit is the matter of the licence check.
+Good standing means: nominated and green (candidate, approved, or deprecated before its sunset), and not challenged. A
+draft is not: nobody has checked it. Whether the licences fit is the matter of the licence check.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from governance import advisories, challenges, policy
+from governance import advisories, challenges, doubts, policy
 from governance.checks.base import Answer, Dossier, failed, not_applicable, passed
 from governance.models import Challenge, Finding, Transition
 from registry import composition
@@ -27,6 +27,7 @@ FIXES = {
     "vulnerable": "Have the finding {vulnerability} of {label} answered in triage, or build on a version without it.",
     "challenged": "Have the finding {vulnerability} of {label} answered by its owners or security, or build on a "
     "version without it.",
+    "doubted": "Have the owners of {label} answer what challenges it, or build on a version that nothing challenges.",
 }
 
 
@@ -63,14 +64,13 @@ class BaseModel:
 
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the states, sunsets and open challenges of the versions below."""
-        parts = parts_of(version)
+        parts, now = parts_of(version), timezone.now()
+        opened = challenges.open_for(parts, now) if parts else {}
         return {
             "parts": [[row.label, row.state] for row in parts],
             "sunsets": [[row.pk, at] for row, at, _ in sunsets_of(parts)],
-            "challenges": sorted(Challenge.objects.filter(version__in=parts, end=None).values_list("pk", flat=True))
-            if parts
-            else [],
-            "findings": sorted(each.pk for each in vulnerable(parts, timezone.now()).values()),
+            "challenges": sorted(row.pk for rows in opened.values() for row in rows),
+            "findings": sorted(each.pk for each in vulnerable(parts, now).values()),
         }
 
     def examine(self, dossier: Dossier, rule: Mapping[str, Any]) -> Answer:
@@ -135,13 +135,13 @@ def judge(version: Version, at: datetime) -> list[Part]:
     if not parts:
         return []
     sunsets = {row.pk: (sunset, successor) for row, sunset, successor in sunsets_of(parts.values())}
-    doubts = challenges.open_for(parts.values(), at)
+    opened = challenges.open_for(parts.values(), at)
     hit = vulnerable(parts.values(), at)
     found = []
     for part in parts.values():
         roles = tuple(dict.fromkeys(str(edge.role) for edge in edges if edge.part_id == part.pk))
         found.append(
-            hold(part, roles, sunsets.get(part.pk, (None, "")), next(iter(doubts[part.pk]), hit.get(part.pk)), at)
+            hold(part, roles, sunsets.get(part.pk, (None, "")), next(iter(opened[part.pk]), hit.get(part.pk)), at)
         )
     return found
 
@@ -168,6 +168,8 @@ def hold(
     if sunset is not None and at >= sunset:
         says = f"{part.label} reached its sunset on {sunset:%Y-%m-%d}"
         return Part(part, roles, "sunset", says, words, sunset)
+    if isinstance(doubt, Challenge) and doubt.finding is None:
+        return Part(part, roles, "doubted", f"{part.label} is challenged by {doubts.of(doubt).name}", words, sunset)
     if doubt is not None:
         fault = "challenged" if isinstance(doubt, Challenge) else "vulnerable"
         says = f"{part.label} is {fault} by {doubt.vulnerability} ({doubt.severity})"

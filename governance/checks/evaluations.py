@@ -153,9 +153,7 @@ def hold(
     at: datetime,
 ) -> Reading:
     """Return one required metric: the newest value that counts, held against its limits and all that the rule asks."""
-    limits = rule["thresholds"][name]
-    low = Decimal(limits["min"]) if "min" in limits else None
-    high = Decimal(limits["max"]) if "max" in limits else None
+    low, high = limits_of(rule["thresholds"][name])
     rows, missing = choose(name, list(found))
     mine = [each for each in rows if each.subject and each.subject == version.identity_digest]
     counting = [each for each in mine if each.binding == PROVEN] if rule.get("binding") == PROVEN else mine
@@ -175,7 +173,7 @@ def hold(
         faults = [ambiguous(name, datasets)]
         until = min(each.row.measured_at for each in fresh) + age
     else:
-        faults = beyond(top, low, high) + unfit(top, rule)
+        faults = beyond(top.row.value, low, high) + unfit(top, rule)
     return Reading(name, low, high, tuple(faults), top, counts=True, until=until)
 
 
@@ -227,9 +225,14 @@ def ambiguous(name: str, datasets: list[str]) -> str:
     return f"was measured on several data sets ({listed(datasets)}), which are never averaged{way}"
 
 
-def beyond(top: Measurement, low: Decimal | None, high: Decimal | None) -> list[str]:
+def limits_of(limits: Mapping[str, str]) -> tuple[Decimal | None, Decimal | None]:
+    """Return the least and the greatest value that a threshold of a policy allows."""
+    low, high = limits.get("min"), limits.get("max")
+    return None if low is None else Decimal(low), None if high is None else Decimal(high)
+
+
+def beyond(value: Decimal, low: Decimal | None, high: Decimal | None) -> list[str]:
     """Return how a value is beyond its limits."""
-    value = top.row.value
     if low is not None and value < low:
         return [f"is {value.normalize():f}, expected at least {low}"]
     if high is not None and value > high:

@@ -16,8 +16,8 @@ from typing import Any
 from governance import licences
 from governance.checks.base import Answer, Dossier, errored, failed, passed
 from governance.licences import Question, Rank, Want, Weighed
-from registry import composition, evidence
-from registry.models import Component, DatasetUse, Version
+from registry import composition, evidence, licensing
+from registry.models import Component, DatasetUse, Relicensing, Version
 from registry.models.datasets import Purpose
 
 MOST_NAMED, MOST_LISTED, MOST_CONDITIONS = 3, 100, 20
@@ -97,10 +97,11 @@ class Licence:
     def outside(self, version: Version) -> Mapping[str, Any]:
         """Depend on the licence table, and the licences of the versions that this one is made from."""
         parts = {edge.part_id: edge.part for edge in composition.ancestors(version)}
+        told = licensing.newest(parts) if parts else {}
         uses = DatasetUse.objects.filter(version__in=parts).select_related("dataset") if parts else ()
         return {
             "table": licences.release(),
-            "parts": sorted([row.label, row.licence, row.finetune_method] for row in parts.values()),
+            "parts": sorted([row.label, now_of(row, told), row.finetune_method] for row in parts.values()),
             "datasets": sorted([use.version_id, use.dataset_id, use.dataset.licence, use.purpose] for use in uses),
         }
 
@@ -116,13 +117,16 @@ class Licence:
         prohibited = licences.read_prohibited(version.prohibited_uses, table.uses)
         declared = wanted(rule["purposes"], licences.read_allowed(version.allowed_uses, table.uses), prohibited)
         denied = licences.deny(rule.get("deny", []), table)
-        found = [judge(source, declared, denied, rule.get("unknown", "")) for source in gather(version)]
+        edges = edges_of(version)
+        told = licensing.newest([version.pk, *edges])
+        found = [judge(source, declared, denied, rule.get("unknown", "")) for source in gather(version, edges, told)]
         facts = {
             "uses_asked": [{"use": want.use, "because": f"{want.why} it"} for want in declared],
             "uses_prohibited": [
                 {"use": each.use, "because": f"the prohibited uses say “{each.line}”"} for each in prohibited
             ],
             **listed(found),
+            **relicensed(told),
         }
         return conclude(found, declared, facts)
 
@@ -148,27 +152,54 @@ def judge(source: Source, declared: Iterable[Want], denied: licences.Denied, unk
     return Finding(source, weighed, weighed.rank > Rank.UNKNOWN or (weighed.rank == Rank.UNKNOWN and strict))
 
 
-def gather(version: Version) -> list[Source]:
-    """Return everything with a licence: itself, what it is made from, data sets, components by their licences."""
+def edges_of(version: Version) -> dict[int, Component]:
+    """Return the edge by which each version below comes in, the nearest one, by the ids of these versions."""
     edges: dict[int, Component] = {}
     for edge in composition.ancestors(version):
         edges.setdefault(edge.part_id, edge)
+    return edges
+
+
+def gather(version: Version, edges: Mapping[int, Component], told: Mapping[int, Relicensing]) -> list[Source]:
+    """Return everything with a licence: itself, what it is made from, data sets, components by their licences."""
     rows = DatasetUse.objects.filter(version__in=[version.pk, *edges]).select_related("dataset", "version__asset")
     datasets: dict[int, Source] = {}
     # A data set that something was trained on counts as such, even where something else was only evaluated on it.
     for use in sorted(rows, key=lambda use: (use.purpose == Purpose.EVALUATE, use.pk)):
         datasets.setdefault(use.dataset_id, of_dataset(use))
-    mine = Source(OWN, version.label, (version.licence,))
-    return [mine, *map(of_part, edges.values()), *datasets.values(), *of_components(version)]
+    mine = Source(OWN, version.label, (now_of(version, told),))
+    parts = [of_part(edge, now_of(edge.part, told)) for edge in edges.values()]
+    return [mine, *parts, *datasets.values(), *of_components(version)]
 
 
-def of_part(edge: Component) -> Source:
+def now_of(version: Version, told: Mapping[int, Relicensing]) -> str:
+    """Return the licence that a version has now, among what was told of versions that are licensed otherwise."""
+    return told[version.pk].licence if version.pk in told else version.licence
+
+
+def relicensed(told: Mapping[int, Relicensing]) -> dict[str, Any]:
+    """Return what the check read about other licences, and until when: what was recorded later it does not know."""
+    if not told:
+        return {}
+    rows = [
+        {
+            "version": row.version.label,
+            "licence": row.licence,
+            "registered_as": row.version.licence,
+            "since": row.recorded_at.isoformat(),
+        }
+        for row in told.values()
+    ]
+    return {"relicensed": rows, "relicensed_until": max(row.recorded_at for row in told.values()).isoformat()}
+
+
+def of_part(edge: Component, licence: str) -> Source:
     """Return a version that another one is made from; a base was put to use when the other one was made."""
     method, made = edge.version.finetune_method, None
     if edge.role == "base" and method in {*TUNED, "distillation"}:
         use = "fine-tuning" if method in TUNED else "training-other-models"
         made = Want(use, "making", f"{edge.version.label} was made by")
-    return Source("base" if edge.role == "base" else "part", edge.part.label, (edge.part.licence,), made)
+    return Source("base" if edge.role == "base" else "part", edge.part.label, (licence,), made)
 
 
 def of_dataset(use: DatasetUse) -> Source:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
-from governance import findings, policy
+from governance import findings, policy, requirements
 from governance.checks import BY_SLUG, Answer, Check, Dossier, artifact_scan
 from governance.checks.base import errored
 from governance.models import CheckRequest, CheckRun, Finding, Policy
@@ -96,16 +96,8 @@ def can_be_asked(version: Version) -> bool:
 
 
 def slugs_of(rules: Policy) -> list[str]:
-    """Return every rule a policy names, baseline first, each once."""
-    named = list(rules.content["baseline"]["rules"])
-    for name in rules.environments:
-        named += rules.environment(name)["rules"]
-    return list(dict.fromkeys(named))
-
-
-def slugs_of_environment(rules: Policy, environment: str) -> list[str]:
-    """Return the rules that guard one environment: the baseline's and its own, each once."""
-    return list(dict.fromkeys([*rules.content["baseline"]["rules"], *rules.environment(environment)["rules"]]))
+    """Return every check that a policy may ask, those of its conditions too, baseline first, each once."""
+    return requirements.asked_at_most(rules)
 
 
 def newest_runs(version: Version, rules: Policy, *, at: datetime | None = None) -> dict[str, CheckRun]:
