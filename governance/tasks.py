@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from governance import decisions, sweeps
+from governance import decisions, notices, sweeps
 from portal.jobs import Job
 
 
@@ -22,3 +22,9 @@ def sign_decisions() -> None:
 def sweep() -> None:
     """Do what time has brought about."""
     sweeps.sweep_due()
+
+
+@shared_task(name=Job.SEND_NOTICES)
+def send_notices() -> None:
+    """Deliver the notices that are due."""
+    notices.send_due()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from allauth.account.decorators import secure_admin_login
@@ -73,7 +74,8 @@ class Deed:
     """One thing an administrator can do: the words on its button, the form it asks for, and the verb behind it.
 
     `do(row, actor=…, **what the form says)` calls the verb; the row is None for a deed that makes one. `is_open(row)`
-    says whether the button is of any use. `says` is told afterwards, with the row's name filled in.
+    says whether the button is of any use. `says` is told afterwards, with the row's name filled in. `foretell(row)`
+    says in sentences what will happen, before anybody presses the button; `start(row)` is what its form is filled with.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Deed:
     do: Callable[..., Any]
     form: type[forms.Form] = forms.Form
     is_open: Callable[[Any], bool] = lambda row: True
+    foretell: Callable[[Any], list[str]] = lambda row: []
+    start: Callable[[Any], dict[str, Any]] = lambda row: {}
 
 
 class RecordAdmin(admin.ModelAdmin):
@@ -161,7 +165,7 @@ class RecordAdmin(admin.ModelAdmin):
 
     def perform(self, request: HttpRequest, deed: Deed, row: Any = None) -> HttpResponse:
         """Show a deed's form, or call its verb; a no of the verb comes back on the form."""
-        form = deed.form(request.POST if request.method == "POST" else None)
+        form = deed.form(request.POST if request.method == "POST" else None, initial=deed.start(row))
         if form.is_valid():
             try:
                 done = deed.do(row, actor=request.user, **form.cleaned_data)
@@ -170,7 +174,7 @@ class RecordAdmin(admin.ModelAdmin):
             else:
                 return self.answer(request, deed, row, done)
         context = {**self.admin_site.each_context(request), "opts": self.model._meta, "original": row}
-        context |= {"title": deed.title, "form": form, "deed": deed}
+        context |= {"title": deed.title, "form": form, "deed": deed, "foretold": deed.foretell(row)}
         return TemplateResponse(request, "admin/deed.html", context, status=422 if form.errors else 200)
 
     def answer(self, request: HttpRequest, deed: Deed, row: Any, done: Any) -> HttpResponse:
@@ -187,6 +191,16 @@ class HistoryAdmin(RecordAdmin, SimpleHistoryAdmin):
     """Shows rows with every state they had. Nothing is reverted: what was is shown, not brought back."""
 
     object_history_list_template = "admin/record_history.html"
+
+    def set_history_delta_changes(
+        self, request: HttpRequest, historical_records: Any, foreign_keys_are_objs: bool = True
+    ) -> None:
+        """Say of each state but the first what it changed; nothing is said of hidden fields, not even that."""
+        rows = list(historical_records)
+        for row, older in pairwise(rows):
+            delta = row.diff_against(older, excluded_fields=self.hidden, foreign_keys_are_objs=foreign_keys_are_objs)
+            helper = self.get_historical_record_context_helper(request, row)
+            row.history_delta_changes = helper.context_for_delta_changes(delta)
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None

@@ -19,6 +19,7 @@ CLOCK = {
     "checks": ("governance.run_checks", 15),
     "signatures": ("governance.sign_decisions", 15),
     "sweeps": ("governance.sweep", 60),
+    "notices": ("governance.send_notices", 15),
 }
 
 app = Celery("countersign")

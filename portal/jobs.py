@@ -25,6 +25,7 @@ class Job(StrEnum):
     RUN_CHECKS = "governance.run_checks"
     SIGN_DECISIONS = "governance.sign_decisions"
     SWEEP = "governance.sweep"
+    SEND_NOTICES = "governance.send_notices"
 
 
 def ring(job: Job) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONE, SELF
@@ -54,6 +55,38 @@ def read_database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or query.get("port", "")),
         "OPTIONS": {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}} if read_flag("DATABASE_POOL", False) else {},
     }
+
+
+class Mail(NamedTuple):
+    """Where mail goes: the door is one of Django's (`smtp`, `filebased`, `console`), the rest is what it needs."""
+
+    door: str
+    folder: str | None = None
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    is_tls: bool = False
+    is_starttls: bool = False
+
+
+def read_mail(url: str) -> Mail:
+    """Return what smtp://user:password@host:587, smtps://…, file:///folder or console: says about mail.
+
+    smtp:// begins TLS inside the connection (STARTTLS) and fails without it, unless `?tls=no` is written behind it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "console":
+        return Mail("console")
+    if parts.scheme == "file" and parts.path.startswith("/"):
+        return Mail("filebased", folder=unquote(parts.path))
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.query not in {"", "tls=no"}:
+        seen = f"{parts.scheme}: address" if parts.scheme else "no address"
+        raise ImproperlyConfigured(f"EMAIL_URL is a wrong {seen}; expected smtp://, smtps://, file:///… or console:.")
+    is_tls = parts.scheme == "smtps"
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    port = parts.port or (465 if is_tls else 587)
+    return Mail("smtp", None, parts.hostname, port, user, password, is_tls, not is_tls and not parts.query)
 
 
 DEBUG = False
@@ -229,7 +262,17 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "clock")
 SIMPLE_HISTORY_REVERT_DISABLED = True
 SIMPLE_HISTORY_ENABLED = True
 
-EMAIL_BACKEND = read_text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+# Mail goes where EMAIL_URL says; without one, into files that an operator can read.
+MAIL = read_mail(read_text("EMAIL_URL", f"file://{VAR_DIR.absolute() / 'mail'}"))
+EMAIL_BACKEND = f"django.core.mail.backends.{MAIL.door}.EmailBackend"
+EMAIL_FILE_PATH = MAIL.folder
+EMAIL_HOST, EMAIL_PORT = MAIL.host, MAIL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL.user, MAIL.password
+EMAIL_USE_SSL, EMAIL_USE_TLS = MAIL.is_tls, MAIL.is_starttls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = read_text("DEFAULT_FROM_EMAIL", "Countersign <countersign@localhost>")
+# Webhooks go to public addresses by https alone, except to these: `host` or `host:port` in the operator's own network.
+WEBHOOK_PRIVATE_HOSTS = frozenset(each.lower() for each in read_list("WEBHOOK_PRIVATE_HOSTS"))
 
 LOGGING = {
     "version": 1,
