@@ -15,7 +15,8 @@ from audit.exports import builder, requests
 from audit.models import Entry, Export, ExportState
 from audit.reports import BY_SLUG, Report, entries
 from audit.web import present
-from audit.web.forms import AsOfForm, LedgerForm, ReportForm, ServedForm
+from audit.web.forms import LedgerForm, ReportForm, ServedForm
+from portal.fields import AsOfForm
 from registry.models import User, Version
 
 

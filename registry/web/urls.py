@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from registry.web import assets, documents, downloads, pages, register, reports, shares
+from registry.web import as_of, assets, documents, downloads, pages, register, reports, shares
 
 app_name = "registry"
 urlpatterns = [
@@ -21,6 +21,7 @@ urlpatterns = [
     path("versions/<str:slug>/<str:number>/datasets/", register.datasets, name="datasets"),
     path("versions/<str:slug>/<str:number>/evidence/attach/", register.attach, name="attach"),
     path("versions/<str:slug>/<str:number>/evidence/<uuid:public_id>/", documents.document, name="document"),
+    path("versions/<str:slug>/<str:number>/as-of/", as_of.as_of, name="version-as-of"),
     path("versions/<str:slug>/<str:number>/prefill/", register.prefill, name="prefill"),
     path("versions/<str:slug>/<str:number>/composition.json", downloads.composition_manifest, name="composition"),
     path("versions/<str:slug>/<str:number>/<slug:tab>/", pages.version, name="version-tab"),
