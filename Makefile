@@ -1,7 +1,7 @@
 # Bare Debian needs python3.11, python3-venv and make. Everything else is installed into .venv, with hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors templates migrations docs smoke bench fmt lock run worker clock clean
+.PHONY: help demo test check lint types floors templates migrations docs smoke bench bench-long fmt lock run worker clock clean
 
 # The requirements are compiled for 3.11, so that one comes first.
 PYTHON ?= $(shell for name in python3.11 python3; do \
@@ -18,7 +18,7 @@ COMPILE = $(UV) pip compile --quiet --python $(BIN)/python --generate-hashes --n
 	--no-emit-index-url --no-emit-find-links
 
 help: ## print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # --- installing ------------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ clock: $(INSTALLED_BASE) ## run the clock process; one is enough for all hosts
 # --- proving ---------------------------------------------------------------------------------------------------------
 
 test: $(VENV)/dev.txt ## run all tests on a real database and broker (ARGS="-k words")
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.txt ## lint, types, floors, templates, migrations, generated docs, and the whole demo
 	@$(WITH_SERVICES) $(MAKE) --no-print-directory lint types floors templates migrations docs
@@ -96,6 +96,9 @@ smoke: $(VENV)/dev.txt
 
 bench: $(VENV)/dev.txt ## measure speed; prints ratios, asserts nothing
 	@$(MANAGE) with_services --durable -- $(BIN)/python -m benchmarks $(ARGS)
+
+bench-long: $(VENV)/dev.txt ## thousands of runs of the state machine and of clicks at once; takes hours
+	@$(BIN)/python -m pytest --long --numprocesses auto --dist loadfile tests/machine $(ARGS)
 
 # --- keeping ---------------------------------------------------------------------------------------------------------
 

@@ -103,6 +103,11 @@ def missing_for_browser() -> str:
     return f"Playwright's driver does not run (apt-get install libatomic1): {ran.stderr}" if ran.returncode else ""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make bench-long` ask for as many runs as it takes to believe."""
+    parser.addoption("--long", action="store_true", help="thousands of runs where `make test` has dozens")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what uses a browser, and skip it with a reason where there is none and none is required."""
     for item in items:

@@ -1,0 +1,20 @@
+"""The scene that every run of the machine begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from tests.factories import artifacts
+from tests.scene import Scene, staged
+
+
+@pytest.fixture(scope="module")
+def stage(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """Walk to a candidate once, for all runs."""
+    with django_db_blocker.unblock(), staged(tmp_path_factory.mktemp("scene")) as walk:
+        yield Scene(walk, walk.candidate("fraud-scorer", "1.0.0", artifacts.scorer(1)))
