@@ -1,4 +1,4 @@
-"""What administrators see of governance, read-only, and the trusted keys, which they trust and revoke.
+"""What administrators see of governance, read-only; the trusted keys and the webhooks, which they add and end.
 
 Judging is nobody's right by being an administrator: there is no way here to approve, waive, sign or promote.
 """
@@ -9,8 +9,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
 
-from governance import keys
+from governance import delegations, keys, notices
 from governance.models import (
     Advisory,
     AdvisoryImport,
@@ -21,11 +24,20 @@ from governance.models import (
     CheckRun,
     ConsumerGrant,
     Decision,
+    Delegation,
+    DeliveryAttempt,
     Finding,
+    Handover,
+    Notice,
+    NoticePreference,
+    Obligation,
+    ObligationEnd,
     Policy,
+    PolicyProposal,
     Promotion,
     Reliance,
     Review,
+    ReviewWithdrawal,
     Signature,
     Submission,
     Transition,
@@ -34,10 +46,13 @@ from governance.models import (
     TrustedKey,
     TrustedRoot,
     Waiver,
+    Webhook,
 )
 from governance.models.keys import Purpose
-from portal.administration import Deed, HistoryAdmin, RowsInline, show, site
-from registry.models import User
+from governance.models.notices import WebhookForm
+from governance.notices import hooks
+from portal.administration import Deed, HistoryAdmin, RecordAdmin, RowsInline, show, site
+from registry.models import Team, User
 
 
 class Lines(forms.CharField):
@@ -110,6 +125,38 @@ class RootForm(ScopeForm):
         return [{"issuer": issuer, "identity": identity} for issuer, identity in pairs]
 
 
+class TargetForm(forms.Form):
+    """Asks where a webhook posts to, in which form, and which notices it gets."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=500,
+        required=False,
+        widget=forms.TextInput(attrs={"class": "vLargeTextField", "autocomplete": "off"}),
+        help_text="https to a public address, or a host that the operator listed. It is not shown again: addresses of "
+        "Slack and its likes are secrets. Empty: it stays as it is.",
+    )
+    form = forms.ChoiceField(choices=WebhookForm.choices)
+    kinds = forms.MultipleChoiceField(
+        choices=[(str(kind), kind.words) for kind in hooks.WANTED],
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None means all.",
+    )
+    team = forms.ModelChoiceField(Team.objects.all(), required=False, help_text="None means the assets of every team.")
+
+
+class WebhookAddForm(TargetForm):
+    """Asks for the name of a new webhook, too."""
+
+    field_order = ("name", "url")
+    name = forms.CharField(max_length=120)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["url"].required = True
+
+
 class ReasonForm(forms.Form):
     """Asks why."""
 
@@ -161,6 +208,86 @@ class TrustedRootAdmin(HistoryAdmin):
     deeds = (stop_trusting("root"),)
 
 
+def add_webhook(row: None, *, actor: User, name: str, url: str, **facts: Any) -> tuple[Webhook, str]:
+    """Add a webhook as the form describes it."""
+    return hooks.add(name, url, actor=actor, **facts)
+
+
+def as_it_is(row: Webhook) -> dict[str, Any]:
+    """Return what the form to change a webhook begins with: never its address."""
+    return {"form": row.form, "kinds": row.kinds, "team": row.team_id}
+
+
+def is_active(row: Webhook) -> bool:
+    """Return whether a webhook was not stopped."""
+    return row.is_active
+
+
+@admin.register(Webhook, site=site)
+class WebhookAdmin(HistoryAdmin):
+    """Shows webhooks without their addresses; adds, changes, tries and stops them. A secret is shown once."""
+
+    list_display = ("name", "host", "form", "team", "is_active", "made_by", "made_at")
+    list_filter = ("is_active", "form")
+    list_select_related = ("team", "made_by")
+    search_fields = ("name",)
+    hidden = frozenset({"url"})
+    opening = Deed("add", "Add webhook", "The webhook {row} is added.", add_webhook, WebhookAddForm)
+    deeds = (
+        Deed("change", "Change", "The webhook {row} is changed.", hooks.change, TargetForm, is_active, start=as_it_is),
+        Deed("rotate", "New secret", "The webhook {row} has a new secret.", hooks.rotate, is_open=is_active),
+        Deed("test", "Send a test", "A test is on its way; see the notices.", hooks.test, is_open=is_active),
+        Deed("stop", "Stop for good", "Nothing is posted to {row} any more.", hooks.stop, is_open=is_active),
+    )
+
+    @admin.display(description="Host")
+    def host(self, row: Webhook) -> str:
+        """Return the host that is posted to."""
+        return hooks.host_of(row)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields that may be shown, and the host in place of the address."""
+        return [*super().get_fields(request, obj), "host"]
+
+    def answer(self, request: HttpRequest, deed: Deed, row: Any, done: Any) -> HttpResponse:
+        """Show a new secret, this once: it is on no other page, in no table and in no log."""
+        if not isinstance(done, tuple):
+            return super().answer(request, deed, row, done)
+        webhook, secret = done
+        context = {**self.admin_site.each_context(request), "opts": self.model._meta, "title": "Secret of the webhook"}
+        return TemplateResponse(request, "admin/webhook_secret.html", {**context, "webhook": webhook, "secret": secret})
+
+
+class TriesInline(RowsInline):
+    """Shows the attempts to deliver a notice."""
+
+    model = DeliveryAttempt
+    fields = readonly_fields = ("at", "worked", "answer")
+    show_change_link = False
+
+
+@admin.register(Notice, site=site)
+class NoticeAdmin(RecordAdmin):
+    """Shows the delivery log: every notice, whom it was for, and how each attempt went."""
+
+    list_display = ("subject", "kind", "whom", "made_at", "attempts", "state")
+    list_filter = ("kind", "sent_at", "given_up_at", "webhook")
+    list_select_related = ("person", "webhook")
+    search_fields = ("subject", "cause")
+    inlines = (TriesInline,)
+
+    @admin.display(description="For")
+    def whom(self, row: Notice) -> str:
+        """Return whom a notice is for."""
+        return str(row.person or row.webhook or row.address)
+
+    @admin.display(description="How far")
+    def state(self, row: Notice) -> str:
+        """Return how far a notice has come; what could not be delivered stands out."""
+        word = notices.state_of(row)
+        return format_html('<strong class="lost">{}</strong>', "not delivered") if word == "undelivered" else word
+
+
 class ReviewsInline(RowsInline):
     """Shows the verdicts on a submission."""
 
@@ -168,7 +295,26 @@ class ReviewsInline(RowsInline):
     fields = readonly_fields = ("role", "reviewer", "verdict", "note", "given_at")
 
 
+@admin.register(Delegation, site=site)
+class DelegationAdmin(HistoryAdmin):
+    """Shows who stands in for whom; ends a delegation, and never makes one: people do so themselves."""
+
+    list_display = ("role", "giver", "deputy", "starts_at", "ends_at", "ended_at")
+    list_filter = ("role",)
+    list_select_related = ("giver", "deputy")
+    deeds = (
+        Deed(
+            "end",
+            "End",
+            "{row}: ended. What was answered until then stays valid.",
+            lambda row, *, actor: delegations.end(row, actor=actor),
+            is_open=lambda row: row.ended_at is None,
+        ),
+    )
+
+
 show(Policy, "name", "number", "digest", "published_by", "published_at", search=("name", "digest"))
+show(PolicyProposal, "name", "state", "proposed_by", "proposed_at", "decided_by", "decided_at", filters=("state",))
 show(CheckRequest, "version", "check_slug", "requested_at", "attempts", filters=("check_slug",))
 show(CheckRun, "version", "check_slug", "outcome", "ended_at", filters=("check_slug", "outcome"))
 show(
@@ -177,7 +323,11 @@ show(
     filters=("environment", "state"),
     inlines=(ReviewsInline,),
 )
-show(Review, "submission", "role", "reviewer", "verdict", "given_at", filters=("role", "verdict"))
+show(ReviewWithdrawal, "review", "withdrawn_by", "withdrawn_at")
+show(Obligation, "review", "says", "due_at", search=("says",))
+show(ObligationEnd, "obligation", "ended_by", "ended_at")
+show(Handover, "submission", "role", "giver", "receiver", "handed_at", filters=("role",))
+show(Review, "submission", "role", "reviewer", "on_behalf_of", "verdict", "given_at", filters=("role", "verdict"))
 show(Waiver, "version", "rule", "environment", "state", "expires_at", filters=("state", "rule", "environment"))
 show(Decision, "version", "environment", "verdict", "made_by", "made_at", filters=("environment", "verdict"))
 show(Reliance, "decision", "waiver")
@@ -188,8 +338,10 @@ show(ConsumerGrant, "consumer", "version", "environment", "granted_at", filters=
 show(Finding, "vulnerability", "version", "severity", "triage", "found_at", filters=("severity", "triage"))
 show(TriageStatement, "finding", "status", "until", "stated_by", "stated_at", filters=("status",))
 show(TriageAnswer, "statement", "agreed", "answered_by", "answered_at", filters=("agreed",))
-show(Challenge, "vulnerability", "version", "severity", "opened_at", "due_at", filters=("severity",))
+show(Challenge, "version", "cause", "root", "vulnerability", "opened_at", "due_at", filters=("cause", "severity"))
 show(ChallengeEnd, "challenge", "ended_by", "ended_at")
 show(AllowedGlobal, "asset", "module", "name", "allowed_by", "expires_at", "revoked_at", search=("module", "name"))
 show(AdvisoryImport, "ecosystem", "filename", "read", "changed", "rejected", "imported_at")
 show(Advisory, "id", "group", "severity", "modified", "withdrawn", search=("id", "group"), filters=("severity",))
+show(NoticePreference, "user", "pace", "hour", filters=("pace",))
+show(DeliveryAttempt, "notice", "at", "worked", "answer", filters=("worked",))

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import lifecycle, policy, reviews, scanning
+from governance import independence, lifecycle, policy, scanning
 from governance.checks import artifact_scan
 from governance.models import AllowedGlobal, Submission
 from governance.models.allowances import GlobalUse
@@ -109,12 +109,12 @@ def involvement(asset: Asset, person: User) -> list[str]:
     found += [f"{person} owns it."] if person.pk in {asset.owner_id, asset.backup_owner_id} else []
     versions = list(asset.versions.exclude(state=State.RETIRED).select_related("asset").prefetch_related("evidence"))
     for version in versions:
-        found += [f"{version.label}: {each}" for each in reviews.hand_in(version, person, version.evidence.all())]
+        found += [f"{version.label}: {each}" for each in independence.hand_in(version, person, version.evidence.all())]
     asked = Submission.objects.filter(version__in=versions, submitted_by=person).select_related("version__asset")
     found += [f"{each.version.label}: {person} submitted it." for each in asked[:MAX_ROWS]]
     signed = ReportSignature.objects.filter(evidence__version__in=versions, signed_by=person)
     found += [f"{person} signed {row.evidence.filename}." for row in signed.select_related("evidence")[:MAX_ROWS]]
-    wrote = Q(history_user=person, history_change_reason__in=reviews.WRITING)
+    wrote = Q(history_user=person, history_change_reason__in=independence.WRITING)
     if not found and Version.history.filter(wrote, asset_id=asset.pk).exists():
         found.append(f"{person} wrote or nominated a draft of it.")
     return found[:MAX_ROWS]

@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
+from governance import challenges
 from governance.models import Transition
+from governance.models.challenges import Cause
 from governance.permissions import may
 from portal.errors import Fault, Invalid, Refused, show
 from registry.drafts import is_storable
@@ -26,7 +28,10 @@ MAX_TEXT = 4000
 
 @dataclass(frozen=True)
 class Move:
-    """One way from some states to another: who may ask for it, and the words on its button."""
+    """One way from some states to another: who may ask for it, and the words on its button.
+
+    A move `by_clock` is also made by the sweeps, under the rule `sweep` instead of its own.
+    """
 
     name: str
     sources: frozenset[str]
@@ -35,6 +40,7 @@ class Move:
     title: str
     means: str
     by_hand: bool = False
+    by_clock: bool = False
 
 
 TABLE = (
@@ -70,6 +76,7 @@ TABLE = (
         "Deprecate",
         "a successor is announced; new consumers are refused, the others are served until the sunset date",
         by_hand=True,
+        by_clock=True,
     ),
     Move(
         "retire",
@@ -79,6 +86,7 @@ TABLE = (
         "Retire",
         "no serving is allowed any more; the record is archived for audit, for good",
         by_hand=True,
+        by_clock=True,
     ),
 )
 MOVES = {move.name: move for move in TABLE}
@@ -132,30 +140,49 @@ def open_to(actor: User, version: Version) -> list[Move]:
     return [step for step in TABLE if step.by_hand and version.state in step.sources and may(actor, step.rule, version)]
 
 
-def deprecate(version: Version, *, actor: User, successor: Version | None, sunset_at: datetime, reason: str) -> Version:
-    """Announce a version's replacement: new consumers are refused, existing ones are served until the sunset."""
+def deprecate(
+    version: Version,
+    *,
+    actor: User,
+    successor: Version | None,
+    sunset_at: datetime,
+    reason: str,
+    cause: str = "",
+    rule: str = "version.deprecate",
+) -> Version:
+    """Announce a version's replacement: new consumers are refused, existing ones are served until the sunset.
+
+    The clock asks under its own rule, when nobody owns the version any more.
+    """
     said = {**words(version, "deprecate"), "sunset": sunset_at, "successor": successor.label if successor else ""}
     with log.record(Event.VERSION_MOVED, actor=actor, subject=version, **said):
         version = lock(version)
-        actor.require("version.deprecate", version)
+        actor.require(rule, version)
         expect(version, "deprecate")
         expect_reason(reason)
         if sunset_at <= timezone.now():
             raise Invalid(Fault("sunset_at", sunset_at.isoformat(), "an instant in the future"))
         if successor is not None and (successor.pk == version.pk or successor.asset_id != version.asset_id):
             raise Invalid(Fault("successor", successor.label, f"another version of {version.asset.slug}"))
-        write(version, "deprecate", actor=actor, reason=reason, successor=successor, sunset_at=sunset_at)
+        announced = {"successor": successor, "sunset_at": sunset_at}
+        write(version, "deprecate", actor=actor, reason=reason, cause=cause, **announced)
     return version
 
 
 def retire(version: Version, *, actor: User, reason: str, cause: str = "", rule: str = "version.retire") -> Version:
-    """End a version for good; the clock asks under its own rule when a sunset has passed."""
+    """End a version for good; the clock asks under its own rule. `submissions.retire` closes what it asks for, too.
+
+    Whatever is in force and made from it is challenged at once. Whoever holds a lock on the version already has to
+    have taken it by `challenges.lock`.
+    """
     with log.record(Event.VERSION_MOVED, actor=actor, subject=version, **words(version, "retire")):
-        version = lock(version)
+        members = {member.pk: member for member in challenges.lock(version)}
+        version = members.pop(version.pk)
         actor.require(rule, version)
         expect(version, "retire")
         expect_reason(reason)
-        write(version, "retire", actor=actor, reason=reason, cause=cause)
+        step = write(version, "retire", actor=actor, reason=reason, cause=cause)
+        challenges.follow(version, Cause.BASE_RETIRED, members, at=step.at, actor=actor)
     return version
 
 

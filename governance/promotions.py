@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import lifecycle, policy, standing
+from governance import departures, lifecycle, policy, standing
 from governance.models import ConsumerGrant, Decision, Promotion
 from portal.errors import Fault, Invalid, Reason, Refused, show
 from registry.models import Asset, User, Version
@@ -20,8 +20,8 @@ MAX_CONSUMER = 120
 def promote(version: Version, environment: str, *, actor: User, reason: str = "") -> Promotion:
     """Point an environment at a version; once more changes nothing.
 
-    Raises Refused unless its standing there is yes, and while it is challenged: what is in doubt may serve on where it
-    serves, and goes nowhere new.
+    Raises Refused unless its standing there is yes, and while it is challenged or orphaned: what is in doubt, or what
+    nobody answers for, may serve on where it serves, and goes nowhere new.
     """
     return point(version, environment, actor=actor, reason=reason, back=False)
 
@@ -43,7 +43,8 @@ def point(version: Version, environment: str, *, actor: User, reason: str, back:
     event = Event.VERSION_ROLLED_BACK if back else Event.VERSION_PROMOTED
     lifecycle.expect_text("reason", reason)
     with log.record(event, actor=actor, subject=version, environment=environment) as entry:
-        Asset.objects.select_for_update().get(pk=version.asset_id)
+        # Rows that only refer to the asset, such as notices, may be written meanwhile: their writers lock the version.
+        Asset.objects.select_for_update(no_key=True).get(pk=version.asset_id)
         version = lifecycle.lock(version)
         actor.require("version.promote", version)
         policy.environment(policy.governing(version), environment)
@@ -59,6 +60,7 @@ def point(version: Version, environment: str, *, actor: User, reason: str, back:
             entry.skip()
             return before
         if not back:
+            departures.expect_owned(version.asset)
             expect_unchallenged(version, answer)
         moved = Promotion.objects.create(
             asset=version.asset,
@@ -76,19 +78,13 @@ def point(version: Version, environment: str, *, actor: User, reason: str, back:
 
 
 def expect_unchallenged(version: Version, answer: standing.Standing) -> None:
-    """Raise Refused with a reason for each challenge that stands open against a version."""
-    if not answer.challenges:
+    """Raise Refused with a reason for each challenge that stands open against a version and that no waiver covers."""
+    doubts = [each for each in answer.challenges if each.tolerated_until is None]
+    if not doubts:
         return
-    fix = "Answer the finding in its triage, or promote a version that is built with the fixed one."
     reasons = [
-        Reason(
-            "challenged",
-            f"{each.vulnerability} ({each.severity}) is open against {each.root}, to be answered by "
-            f"{each.due:%Y-%m-%d %H:%M} UTC.",
-            fix,
-            each.where,
-        )
-        for each in answer.challenges
+        Reason("challenged", f"{each.says}, to be answered by {each.due:%Y-%m-%d %H:%M} UTC.", each.fix, each.where)
+        for each in doubts
     ]
     raise Refused("challenged", f"{version.label} is challenged and cannot be promoted.", reasons=reasons)
 

@@ -7,40 +7,22 @@ even when the clock has stopped. One question costs one query.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import JSONObject
-from django.urls import reverse
+from django.db.models.functions import JSONObject, Least
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from governance import challenges
-from governance.models import ConsumerGrant, Decision, Reliance, Transition
+from governance import challenges, dues
+from governance.doubts import OpenChallenge
+from governance.models import ConsumerGrant, Decision, Reliance, Transition, Waiver
+from governance.models.waivers import WaiverState
 from portal.errors import Reason
 from registry.models import State, Version
-
-
-@dataclass(frozen=True)
-class OpenChallenge:
-    """A vulnerability that puts a version in doubt, found in itself or in a root that it is made from."""
-
-    vulnerability: str
-    severity: str
-    root: str
-    since: datetime
-    due: datetime
-    where: str
-
-    def as_reason(self, label: str) -> Reason:
-        """Return the challenge as a reason for a no."""
-        says = f"{self.vulnerability} ({self.severity}) has been open against {self.root} since {self.since:%Y-%m-%d}"
-        inside = "" if self.root == label else f", which {label} is made from,"
-        fix = "Build with the fixed version and register that as a new version, or answer the finding in its triage."
-        return Reason("challenged", f"{says}{inside} and was due on {self.due:%Y-%m-%d %H:%M} UTC.", fix, self.where)
 
 
 @dataclass(frozen=True)
@@ -66,9 +48,11 @@ class Standing:
     def says(self) -> str:
         """Return the answer as one sentence."""
         if self.allow and self.expires_at:
-            names = ", ".join(dict.fromkeys(each.vulnerability for each in self.challenges))
-            challenged = f"; challenged by {names}" if names else ""
-            return f"May serve in {self.environment} until {self.expires_at:%Y-%m-%d %H:%M} UTC{challenged}."
+            waived = {each.name: None for each in self.challenges if each.tolerated_until}
+            open_ = {each.name: None for each in self.challenges if not each.tolerated_until}
+            said = "; challenged by " + ", ".join(open_) if open_ else ""
+            said += "; tolerated by waiver: " + ", ".join(waived) if waived else ""
+            return f"May serve in {self.environment} until {self.expires_at:%Y-%m-%d %H:%M} UTC{said}."
         return " ".join(reason.says for reason in self.reasons)
 
 
@@ -88,7 +72,7 @@ def facts(versions: QuerySet[Version], environment: str, at: datetime, consumer:
             moved.values(row=JSONObject(state="to_state", sunset="sunset_at", successor="successor__number"))[:1]
         ),
         last_decision=Subquery(
-            made.annotate(is_revoked=Exists(revoked), is_bared=Exists(bared)).values(
+            made.annotate(is_revoked=Exists(revoked), is_bared=Exists(bared), missed=first_late(at)).values(
                 row=JSONObject(
                     id="public_id",
                     expires="expires_at",
@@ -96,31 +80,59 @@ def facts(versions: QuerySet[Version], environment: str, at: datetime, consumer:
                     identity="identity_digest",
                     revoked="is_revoked",
                     bared="is_bared",
+                    missed="missed",
                 )
             )[:1]
         ),
         in_force=Subquery(
             made.filter(expires_at__gt=at, signature__signed_at__lte=at, identity_digest=OuterRef("identity_digest"))
-            .exclude(Exists(revoked) | Exists(bared))
-            .order_by("-expires_at")
-            .values(row=JSONObject(id="public_id", expires="expires_at"))[:1]
+            .exclude(Exists(revoked) | Exists(bared) | Exists(dues.late(at)))
+            .annotate(until=until(at))
+            .order_by("-until")
+            .values(row=JSONObject(id="public_id", expires="until"))[:1]
         ),
         is_consumer=Exists(granted),
-        challenged=ArraySubquery(challenged_by(at)),
+        sunset_waived=Subquery(waivers_of_sunset(at).values("expires_at")[:1]),
+        challenged=ArraySubquery(challenged_by(environment, at)),
     )
 
 
-def challenged_by(at: datetime) -> QuerySet[Any]:
-    """Return the challenges that stand open against the row outside, as of an instant, the first that is due on top."""
-    rows = challenges.opened(at).filter(version=OuterRef("pk")).order_by("due_at", "pk")
+def first_late(at: datetime) -> Subquery:
+    """Return the condition of the decision outside that was the first to be late at an instant."""
+    return Subquery(dues.late(at).values(row=JSONObject(says="says", due="due_at", role="review__role"))[:1])
+
+
+def until(at: datetime) -> Least:
+    """Return when the decision outside ends as things stand at an instant: with its own time or its first condition."""
+    return Least("expires_at", Subquery(dues.still_open(at).values("due_at")[:1]))
+
+
+def waivers_of_sunset(at: datetime) -> QuerySet[Waiver]:
+    """Return the waivers of the row outside that postpone its sunset at an instant, the one that ends last on top."""
+    granted = Waiver.objects.filter(state__in=(WaiverState.GRANTED, WaiverState.REVOKED), decided_at__lte=at)
+    of_sunset = granted.filter(version=OuterRef("pk"), environment="hygiene", rule="sunset", expires_at__gt=at)
+    return of_sunset.filter(Q(revoked_at=None) | Q(revoked_at__gt=at)).order_by("-expires_at")
+
+
+def challenged_by(environment: str, at: datetime) -> QuerySet[Any]:
+    """Return the challenges that stand open against the row outside, as of an instant, the first that is due on top.
+
+    One that is tolerated in the environment stays in sight, with until when.
+    """
+    mine = challenges.worded(challenges.opened_in(environment, at).filter(version=OuterRef("pk")))
+    rows = challenges.with_tolerance(mine, environment, at).order_by("due_at", "pk")
     return rows.values(
         row=JSONObject(
+            cause="cause",
+            licence="licence",
             vulnerability="vulnerability",
             severity="severity",
-            slug="finding__version__asset__slug",
-            number="finding__version__number",
+            slug="root__asset__slug",
+            number="root__number",
             since="opened_at",
             due="due_at",
+            tolerated="tolerated",
+            met="met",
         )
     )
 
@@ -169,13 +181,20 @@ def judge(row: Any, environment: str, at: datetime, consumer: str) -> Standing:
     last = row.last_move or {}
     state = last.get("state") or State.DRAFT
     sunset = instant(last.get("sunset"))
+    if sunset is not None and row.sunset_waived is not None:
+        sunset = max(sunset, row.sunset_waived)
     decision = row.in_force or {}
-    doubts = read_challenges(row.challenged)
+    doubts = read_challenges((each for each in row.challenged if not each["met"]), row.label)
     reasons = [*judge_state(row, state, sunset, last.get("successor"), at, consumer)]
     if not decision:
         reasons.append(judge_decision(row, environment, at))
-    reasons += [doubt.as_reason(row.label) for doubt in doubts if at >= doubt.due]
-    ends = [instant(decision.get("expires")), sunset, *(doubt.due for doubt in doubts if decision)]
+    reasons += [doubt.as_reason() for doubt in doubts if at >= doubt.due]
+    ends = [
+        instant(decision.get("expires")),
+        sunset,
+        *(doubt.due for doubt in doubts if decision),
+        *met_until(row.challenged),
+    ]
     return Standing(
         version=row,
         environment=environment,
@@ -191,19 +210,35 @@ def judge(row: Any, environment: str, at: datetime, consumer: str) -> Standing:
     )
 
 
-def read_challenges(rows: Iterable[dict[str, Any]]) -> tuple[OpenChallenge, ...]:
-    """Return a version's challenges, each vulnerability of each root once: by the one that is due first."""
+def met_until(rows: Iterable[dict[str, Any]]) -> list[datetime]:
+    """Return until when the challenges do not count that a newer decision has met: they would count again after it."""
+    ends = [[instant(row[name]) for name in ("met", "due", "tolerated")] for row in rows if row["met"]]
+    return [max(end for end in each if end is not None) for each in ends]
+
+
+def read_challenges(rows: Iterable[dict[str, Any]], label: str) -> tuple[OpenChallenge, ...]:
+    """Return a version's challenges, each vulnerability, or what became, of each root once: the one due first."""
     found: dict[tuple[str, str], OpenChallenge] = {}
     for row in rows:
+        tolerated = instant(row["tolerated"])
+        due = datetime.fromisoformat(row["due"])
         doubt = OpenChallenge(
-            vulnerability=row["vulnerability"],
-            severity=row["severity"],
+            version=label,
+            cause=row["cause"],
             root=f"{row['slug']}@{row['number']}",
             since=datetime.fromisoformat(row["since"]),
-            due=datetime.fromisoformat(row["due"]),
-            where=reverse("registry:version-tab", args=[row["slug"], row["number"], "findings"]),
+            due=due if tolerated is None else max(due, tolerated),
+            vulnerability=row["vulnerability"],
+            severity=row["severity"],
+            licence=row["licence"] or "",
+            tolerated_until=tolerated,
         )
-        found.setdefault((doubt.vulnerability, doubt.root), doubt)
+        key = (doubt.name, doubt.root)
+        known = found.get(key)
+        # One vulnerability may be in several components, of which a waiver covers one: then it is not tolerated.
+        if known is not None and None in {known.tolerated_until, tolerated}:
+            known, doubt = replace(known, tolerated_until=None), replace(doubt, tolerated_until=None)
+        found[key] = doubt if known is None or doubt.due < known.due else known
     return tuple(found.values())
 
 
@@ -236,9 +271,8 @@ def judge_decision(row: Any, environment: str, at: datetime) -> Reason:
         return Reason("no_decision", f"{row.label} has no decision for {environment}.", submit, where)
     if last["revoked"]:
         return Reason("revoked", f"The decision for {row.label} in {environment} was revoked.", submit, where)
-    if last["bared"]:
-        says = f"The decision for {row.label} in {environment} rested on a waiver that was revoked."
-        return Reason("waiver_revoked", says, submit, where)
+    if last["bared"] or last["missed"]:
+        return judge_unmet(row, environment, last["missed"], submit)
     expires = instant(last["expires"])
     if expires is not None and at >= expires:
         says = f"The decision for {row.label} in {environment} expired on {expires:%Y-%m-%d %H:%M} UTC."
@@ -251,6 +285,20 @@ def judge_decision(row: Any, environment: str, at: datetime) -> Reason:
         "Wait for the signer; it works within seconds.",
         where,
     )
+
+
+def judge_unmet(row: Any, environment: str, missed: dict[str, Any] | None, submit: str) -> Reason:
+    """Return why what a decision rested on is gone: a waiver was revoked, or a condition was not met in time."""
+    if missed is None:
+        says = f"The decision for {row.label} in {environment} rested on a waiver that was revoked."
+        return Reason("waiver_revoked", says, submit, row.get_absolute_url())
+    due = datetime.fromisoformat(missed["due"])
+    says = (
+        f"The decision for {row.label} in {environment} ended on {due:%Y-%m-%d %H:%M} UTC: nobody who reviews for "
+        f"{missed['role']} agreed in time that its condition is met: {missed['says']}"
+    )
+    fix = f"Its team does what was asked and submits it for {environment} again; {missed['role']} reviews it anew."
+    return Reason("obligation_late", says, fix, row.get_absolute_url())
 
 
 def instant(text: str | None) -> datetime | None:
@@ -268,9 +316,10 @@ def expiring(before: datetime, *, at: datetime | None = None) -> QuerySet[Decisi
     at = at or timezone.now()
     return (
         Decision.objects.filter(verdict="approved", revocation=None, signature__isnull=False)
-        .filter(Q(expires_at__gt=at) & Q(expires_at__lte=before))
-        .exclude(version__state=State.RETIRED)
-        .annotate(until=F("expires_at"))
+        .filter(expires_at__gt=at)
+        .exclude(Q(version__state=State.RETIRED) | Exists(dues.late(at)))
+        .annotate(until=until(at))
+        .filter(until__lte=before)
         .select_related("version__asset")
-        .order_by("expires_at")
+        .order_by("until")
     )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import lifecycle, policy
+from governance import addressees, announcements, lifecycle, policy, requirements
 from governance.checks import runner, verdicts
-from governance.models import Submission
+from governance.models import Policy, Submission
 from governance.models.submissions import SubmissionState
+from governance.requirements import Requirements
 from portal.errors import Reason, Refused
 from registry import completeness, dossier, drafts
 from registry.models import State, User, Version
@@ -95,12 +98,36 @@ def submit(version: Version, environment: str, *, actor: User, note: str = "") -
         submission.version = version = lifecycle.lock(version)
         actor.require("submission.open", version)
         expect_submittable(version, environment)
+        policy.pin(rules, version)
         supersede(submission, actor=actor)
         submission.dossier_digest = current_digest(submission)
         submission.save()
         runner.request_stale(version, rules, actor=actor, errors_too=True)
         entry.note(policy=rules.digest, dossier=submission.dossier_digest)
+        wanted_roles = required_roles(submission)
+        announcements.wanted(submission, wanted_roles, addressees.reviewers(submission, wanted_roles))
     return submission
+
+
+def required_roles(submission: Submission) -> list[str]:
+    """Return the roles whose approval the submission needs, in the policy's order."""
+    return list(needs_of(submission).approvals)
+
+
+def needs_of(submission: Submission) -> Requirements:
+    """Return what the policy asks of a submission: now, or when it was closed."""
+    known: Requirements | None = getattr(submission, "known_needs", None)
+    at = submission.closed_at or timezone.now()
+    return known or requirements.of(submission.version, submission.policy, submission.environment, at=at)
+
+
+def learn_needs(waiting: Iterable[Submission], *, at: datetime) -> None:
+    """Put what is asked of open submissions on them, in a fixed number of queries, for lists; a verb never does."""
+    rows = list(waiting)
+    asked = requirements.of_many([(row.version, row.policy, row.environment) for row in rows], at=at)
+    for row in rows:
+        known: Any = row
+        known.known_needs = asked[row.version_id, row.policy_id, row.environment]
 
 
 def expect_submittable(version: Version, environment: str) -> None:
@@ -142,6 +169,19 @@ def close(submission: Submission, state: str, *, actor: User, because: str = "")
         submission.closed_at = timezone.now()
         submission.closed_because = because
         submission.save(update_fields=["state", "closed_at", "closed_because"])
+        if state != SubmissionState.WITHDRAWN:
+            announcements.closed(submission)
+
+
+def retire(version: Version, *, actor: User, reason: str, cause: str = "", rule: str = "version.retire") -> Version:
+    """End a version for good, and take back whatever it still asks for: nobody can approve it any more."""
+    with transaction.atomic():
+        version = lifecycle.retire(version, actor=actor, reason=reason, cause=cause, rule=rule)
+        asked = Submission.objects.select_for_update(of=("self",)).filter(version=version, state=SubmissionState.OPEN)
+        for submission in asked.select_related("version__asset").order_by("pk"):
+            because = f"{version.label} was retired: {reason}"[: lifecycle.MAX_TEXT]
+            close(submission, SubmissionState.WITHDRAWN, actor=actor, because=because)
+    return version
 
 
 def withdraw(submission: Submission, *, actor: User, reason: str = "") -> Submission:
@@ -176,6 +216,12 @@ def expect_open(submission: Submission) -> None:
             "submission_lapsed",
             f"The submission of {submission} was due on {submission.due_at:%Y-%m-%d}: unanswered is no. Submit again.",
         )
+    if submission.policy_until is not None and timezone.now() >= submission.policy_until:
+        raise Refused(
+            "policy_ended",
+            f"{submission} could be decided under {submission.policy} until {submission.policy_until:%Y-%m-%d %H:%M}"
+            " UTC, because a newer policy was published. Submit it again under that one.",
+        )
 
 
 def current_picture(submission: Submission) -> dict[str, Any]:
@@ -186,6 +232,13 @@ def current_picture(submission: Submission) -> dict[str, Any]:
 def material_of(submission: Submission, drawn: dict[str, Any]) -> dict[str, Any]:
     """Return the sections of a picture that the submission's policy calls material."""
     return {name: drawn[name] for name in submission.policy.content["material"]}
+
+
+def whole_picture(submission: Submission) -> dict[str, Any]:
+    """Return all that a reviewer sees now: the whole dossier, and the environment and policy it is judged for."""
+    rules = submission.policy
+    asked = {"environment": submission.environment, "policy": rules.digest, "name": str(rules)}
+    return {**dossier.picture(submission.version), "asked": asked}
 
 
 def current_digest(submission: Submission) -> str:
@@ -204,16 +257,53 @@ def standing_verdicts(submission: Submission) -> list[verdicts.RuleVerdict]:
     return verdicts.for_environment(submission.version, submission.policy, submission.environment, at=timezone.now())
 
 
+def answerable(at: datetime) -> Q:
+    """Return the condition that an open submission can still be answered at an instant, by its time alone."""
+    return Q(due_at__gt=at) & (Q(policy_until=None) | Q(policy_until__gt=at))
+
+
+def ends_at(submission: Submission) -> datetime:
+    """Return when an open submission lapses: when its answer is due, or its older policy ends before that."""
+    return min(filter(None, (submission.due_at, submission.policy_until)))
+
+
+def why_lapsed(submission: Submission) -> str:
+    """Return why a submission whose time is over lapses."""
+    if ends_at(submission) == submission.due_at:
+        return "Nobody answered in time."
+    return f"Nobody answered while {submission.policy} could still be decided under."
+
+
+def keep(submission: Submission, until: datetime, *, actor: User) -> None:
+    """Let a locked, open submission be decided under its older policy until an instant, inside the caller's record."""
+    with log.record(Event.SUBMISSION_KEPT, actor=actor, subject=submission, until=until):
+        submission.policy_until = until
+        submission.save(update_fields=["policy_until"])
+
+
+def repin(submission: Submission, rules: Policy, *, actor: User) -> None:
+    """Judge a locked, open submission under another policy from now on, inside the caller's record.
+
+    Verdicts given so far stay readable and are stale: the policy is part of the dossier that they are bound to.
+    """
+    with log.record(Event.SUBMISSION_MOVED, actor=actor, subject=submission, policy=str(rules)) as entry:
+        submission.policy, submission.policy_until = rules, None
+        submission.dossier_digest = current_digest(submission)
+        submission.save(update_fields=["policy", "policy_until", "dossier_digest"])
+        runner.request_stale(submission.version, rules, actor=actor, errors_too=True)
+        entry.note(digest=rules.digest, dossier=submission.dossier_digest)
+
+
 def lapse_due() -> int:
     """Close submissions that nobody answered in time. Returns how many."""
     sweeps = User.objects.system("sweeps")
     lapsed = 0
-    for found in Submission.objects.filter(state=SubmissionState.OPEN, due_at__lte=timezone.now()):
+    for found in Submission.objects.filter(state=SubmissionState.OPEN).exclude(answerable(timezone.now())):
         with transaction.atomic():
             submission = lock(found)
             sweeps.require("sweep", submission)
-            if submission.is_open and submission.due_at <= timezone.now():
-                close(submission, SubmissionState.LAPSED, actor=sweeps, because="Nobody answered in time.")
+            if submission.is_open and ends_at(submission) <= timezone.now():
+                close(submission, SubmissionState.LAPSED, actor=sweeps, because=why_lapsed(submission))
                 lapsed += 1
     return lapsed
 

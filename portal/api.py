@@ -15,6 +15,8 @@ from ninja.parser import Parser
 from audit.web.api import router as audit_router
 from governance.web.api import Digest, Environment
 from governance.web.api import router as governance_router
+from governance.web.policy_api import Name
+from governance.web.policy_api import router as policy_router
 from portal.errors import Fault, Invalid, show
 from portal.http import MAX_BODY, complaint, install_refusals
 from registry.readers import documents
@@ -31,6 +33,7 @@ MEANINGS = {
         Sha256: "64 lower-case hexadecimal digits",
         Digest: "sha256: and 64 lower-case hexadecimal digits",
         Environment: "the name of an environment, such as production",
+        Name: "the name of a policy, such as default",
     }.items()
 }
 PREAMBLE = re.compile(
@@ -92,7 +95,7 @@ api = Api(
     parser=StrictParser(),
 )
 install_refusals(api)
-for router in (registry_router, governance_router, audit_router):
+for router in (registry_router, governance_router, policy_router, audit_router):
     api.add_router("", router)
 
 

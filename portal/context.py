@@ -1,4 +1,4 @@
-"""What every page of the shell shows: the main navigation and whether the clock is silent. Computed when printed."""
+"""What every page of the shell shows: navigation, whether the clock is silent, lost notices. Computed when printed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from governance import notices
 from governance.permissions import may
 from governance.web import queues
 from portal import health
@@ -20,6 +21,7 @@ ITEMS = (
     ("Register", "registry:register", "register", ("/register/",)),
     ("Findings", "governance:findings", "findings", ("/findings/",)),
     ("Waivers", "governance:waivers", "waiver", ("/waivers/",)),
+    ("Forecast", "governance:forecast", "clock", ("/forecast/",)),
     ("Policies", "governance:policies", "policy", ("/policies/",)),
 )
 AUDIT = {"label": "Audit", "url": "/audit/", "icon": "audit"}
@@ -27,11 +29,20 @@ ADMIN = {"label": "Admin", "url": "/admin/", "icon": "people"}
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Return `nav` and `clock_silent` for the shell; neither costs anything on a page that does not print it."""
+    """Return what the shell prints; none of it costs anything on a page that does not print it."""
     return {
         "nav": SimpleLazyObject(lambda: navigation(request)),
         "clock_silent": SimpleLazyObject(health.clock_fault),
+        "notices_lost": SimpleLazyObject(lambda: lost_notices(request)),
     }
+
+
+def lost_notices(request: HttpRequest) -> str:
+    """Return the address of the delivery log when notices were given up within a day, for administrators alone."""
+    user: Any = request.user
+    if not (user.is_authenticated and user.is_staff and notices.count_lost()):
+        return ""
+    return f"{reverse('admin:governance_notice_changelist')}?given_up_at__isnull=False&attempts__gt=0"
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from audit.events import Event
-from governance import licences, lifecycle, permissions, policy
+from governance import licences, lifecycle, linting, permissions, policy
 from governance.checks import CHECKS, Check
 from registry.models import State
 
@@ -59,8 +59,9 @@ def lifecycle_page() -> Iterator[str]:
     yield from row("move", "from", "to", "asks the rule", "made", "means")
     yield from row(*["---"] * 6)
     for move in lifecycle.TABLE:
-        made = "by hand" if move.by_hand else "by itself"
-        yield from row(move.name, ", ".join(in_order(move.sources)), move.target, f"`{move.rule}`", made, move.means)
+        made = ", ".join(["by hand"] * move.by_hand + ["by itself"] * (move.by_clock or not move.by_hand))
+        asked = f"`{move.rule}`" + ", `sweep`" * move.by_clock
+        yield from row(move.name, ", ".join(in_order(move.sources)), move.target, asked, made, move.means)
 
 
 def in_order(states: frozenset[str]) -> list[str]:
@@ -85,7 +86,7 @@ def permissions_page() -> Iterator[str]:
     yield from head("Who may do what", "governance/permissions.py")
     yield "Every verb asks one of these rules. Whoever asks is signed in or holds a token, and the account is active."
     yield "An unknown rule is refused. There is no superuser, and no setting that relaxes a rule. Independence (nobody"
-    yield "approves their own work) is asked on top of `review.give`, in `governance/reviews.py`."
+    yield "approves their own work) is asked on top of `review.give`, in `governance/independence.py`."
     yield ""
     yield from row("rule", "allowed when the actor")
     yield from row("---", "---")
@@ -120,9 +121,9 @@ def check_section(check: Check, shipped: Mapping[str, Any]) -> Iterator[str]:
 
 
 def asked_for(slug: str, shipped: Mapping[str, Any]) -> list[str]:
-    """Return where a policy asks for a check."""
+    """Return where a policy asks for a check, always or under a condition."""
     places = {"candidate": shipped["baseline"], **shipped["environments"]}
-    return [name for name, place in places.items() if slug in place["rules"]]
+    return [name for name, place in places.items() if slug in linting.rules_in(place)]
 
 
 def parameters_of(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -99,6 +99,6 @@ def check_record(app_configs: Apps, databases: Iterable[str] | None = None, **_:
         hint = "Somebody has dropped or disabled triggers. Find out who and why, then run `manage.py verify_ledger`."
         found.append(Error(f"Not append-only any more: {', '.join(bare)}.", hint=hint, id="portal.E007"))
     if Policy._meta.db_table in there and not Policy.objects.exists():
-        hint = "Run `manage.py publish_policy`; without a policy nothing can be nominated."
+        hint = "Run `manage.py install_policy`; without a policy nothing can be nominated."
         found.append(Warning("No policy is published.", hint=hint, id="portal.W008"))
     return found

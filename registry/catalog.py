@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet
 
@@ -135,9 +136,13 @@ def metric_trends(version: Version, *, at_most: int = 12) -> Series:
     return {name: [series[pk] for pk in order if pk in series] for name, series in found.items()}
 
 
-def spoken_for(versions: Iterable[Version]) -> dict[tuple[int, str], set[str]]:
-    """Return what other documents say a report was measured on, by version and the sha256 of the report."""
+def spoken_for(versions: Iterable[Version], *, at: datetime | None = None) -> dict[tuple[int, str], set[str]]:
+    """Return what other documents say a report was measured on, by version and the sha256 of the report.
+
+    At an instant, only what was attached by then is heard.
+    """
     rows = Evidence.objects.filter(version__in=list(versions), summary__has_key=SPEAKS_FOR)
+    rows = rows.filter(attached_at__lte=at) if at is not None else rows
     found: dict[tuple[int, str], set[str]] = {}
     for version, subjects, reports in rows.values_list("version", "subject_digests", f"summary__{SPEAKS_FOR}"):
         for sha256 in reports:

@@ -178,7 +178,8 @@ def check_decisions(bundle: Bundle) -> str:
         bundle.expect(subjects == [bundle.identity], f"{name} is about {subjects}, not about {bundle.identity}.")
         digest = told["policy"]["digest"]["sha256"]
         bundle.expect(digest in policies, f"{name} was made under the policy {digest}, which is not in policies/.")
-        by = ", ".join(f"{each['role']} {each['principal']}" for each in told["approvals"])
+        given = [(f"{each['role']} {each['principal']}", each.get("onBehalfOf")) for each in told["approvals"]]
+        by = ", ".join(" for ".join(filter(None, each)) for each in given)
         until = f", valid until {told['expiresAt']}" if told["expiresAt"] else ""
         revokes = f", revokes {told['supersedes']}" if told["supersedes"] else ""
         what = f"{told['verdict']} for {told['scope']['environment']} on {told['issuedAt']}"

@@ -27,6 +27,7 @@ class Approvals(Report):
         Column("Given", "time", brief=True),
         Column("Reviewer", brief=True),
         Column("Account"),
+        Column("On behalf of", brief=True),
         Column("Verdict", "word", brief=True),
         Column("Note", "note", brief=True),
         Column("Role", brief=True),
@@ -52,7 +53,9 @@ class Approvals(Report):
             version="submission__version",
             environment="submission__environment",
         )
-        related = rows.select_related("reviewer", "submission__policy", "submission__version__asset")
+        related = rows.select_related(
+            "reviewer", "on_behalf_of", "withdrawal", "submission__policy", "submission__version__asset"
+        )
         seen = related.annotate(seen_evidence=F("dossier__evidence")).defer("dossier")
         return seen.order_by("-given_at", "-pk")
 
@@ -66,12 +69,13 @@ class Approvals(Report):
                 review.given_at,
                 str(review.reviewer),
                 review.reviewer.ledger_name,
+                str(review.on_behalf_of) if review.on_behalf_of else None,
                 review.verdict,
                 review.note,
                 review.role,
                 submission.version.label,
                 submission.environment,
-                "counted" if counts(review, as_of, decided, attached) else "stale",
+                counts_as(review, as_of, decided, attached),
                 review.authenticated_at,
                 review.authenticated_by,
                 review.dossier_digest,
@@ -82,9 +86,20 @@ class Approvals(Report):
             )
 
     def say(self, row: Row) -> str:
-        """Return "Rhea approved fraud-scorer@2.1.0 for production as security"."""
-        _, reviewer, _, verdict, _, role, version, environment, *_ = row
-        return f"{reviewer} {DID[str(verdict)]} {version} for {environment} as {role}"
+        """Return "Sol for Rhea approved fraud-scorer@2.1.0 for production as security"."""
+        _, reviewer, _, behalf, verdict, _, role, version, environment, *_ = row
+        voice = f"{reviewer} for {behalf}" if behalf else reviewer
+        return f"{voice} {DID[str(verdict)]} {version} for {environment} as {role}"
+
+
+def counts_as(
+    review: Any, as_of: datetime, decided: dict[int, str], attached: dict[int, list[tuple[datetime, str, str]]]
+) -> str:
+    """Return whether a verdict counted then, was voided by a change, or was taken back by its reviewer."""
+    withdrawal = getattr(review, "withdrawal", None)
+    if withdrawal is not None and withdrawal.withdrawn_at <= as_of:
+        return "withdrawn"
+    return "counted" if counts(review, as_of, decided, attached) else "stale"
 
 
 def decided_dossiers(found: Sequence[Review], as_of: datetime) -> dict[int, str]:
@@ -116,11 +131,11 @@ def counts(
     """Return whether a verdict stood on the dossier that was decided on, or, before that, on the dossier of then.
 
     A submitted version's content is frozen, so what can change its dossier is new evidence, while the policy calls
-    evidence material; a review that keeps no evidence was given under a policy that does not.
+    evidence material.
     """
     if review.submission_id in decided:
         return bool(review.dossier_digest == decided[review.submission_id])
-    if review.seen_evidence is None:
+    if review.seen_evidence is None or "evidence" not in review.submission.policy.content["material"]:
         return True
     until = min(as_of, review.submission.closed_at or as_of)
     now = {(kind, sha256) for at, kind, sha256 in attached[review.submission.version_id] if at <= until}

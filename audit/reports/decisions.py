@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from audit.reports.base import Column, Filters, Report, Row, key_of, narrowed
 from audit.reports.names import names_of
-from governance.models import Decision
+from governance import dues
+from governance.models import Decision, Reliance
 
 
 class Decisions(Report):
@@ -48,12 +49,15 @@ class Decisions(Report):
         """Return the decisions made by then, newest first."""
         rows = narrowed(Decision.objects.all(), filters, as_of, at="made_at", environment="environment")
         related = rows.select_related("version__asset", "made_by", "signature", "revocation", "revokes")
+        bared = Reliance.objects.filter(decision=OuterRef("pk"), waiver__revoked_at__lte=as_of)
+        related = related.annotate(is_late=Exists(dues.late(as_of)), is_bared=Exists(bared))
         return related.order_by("-made_at", "-pk")
 
     def tell(self, found: Sequence[Decision], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each decision; what it says comes out of the exact bytes that are signed."""
         statements = [json.loads(bytes(decision.payload))["predicate"] for decision in found]
-        names = names_of(each["principal"] for said in statements for each in said["approvals"])
+        named = [each for said in statements for each in said["approvals"]]
+        names = names_of(each.get(key) or each["principal"] for each in named for key in ("principal", "onBehalfOf"))
         for decision, said in zip(found, statements, strict=True):
             signature = signature_at(decision, as_of)
             yield (
@@ -64,7 +68,7 @@ class Decisions(Report):
                 decision.environment,
                 str(decision.made_by),
                 decision.made_by.ledger_name,
-                "; ".join(f"{each['role']}: {names[each['principal']]}" for each in said["approvals"]),
+                "; ".join(f"{each['role']}: {voice(each, names)}" for each in said["approvals"]),
                 decision.expires_at,
                 stands(decision, as_of),
                 signature.signed_at if signature else None,
@@ -85,8 +89,14 @@ class Decisions(Report):
         return f"{by} {verdict} {version} for {environment}"
 
 
-def stands(decision: Decision, as_of: datetime) -> str | None:
-    """Return whether an approval was in force at an instant, or what had ended it; None for other verdicts.
+def voice(told: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return who gave a verdict, and on whose behalf, if any."""
+    behalf = told.get("onBehalfOf")
+    return names[told["principal"]] + (f" for {names[behalf]}" if behalf else "")
+
+
+def stands(decision: Any, as_of: datetime) -> str | None:
+    """Return whether a selected approval was in force at an instant, or what had ended it; None for other verdicts.
 
     This is about the decision alone. Whether a version may serve is judged by `governance.standing`.
     """
@@ -97,6 +107,10 @@ def stands(decision: Decision, as_of: datetime) -> str | None:
         return "revoked"
     if decision.expires_at is not None and decision.expires_at <= as_of:
         return "expired"
+    if decision.is_late:
+        return "condition late"
+    if decision.is_bared:
+        return "waiver revoked"
     return "in force" if signature_at(decision, as_of) else "unsigned"
 
 

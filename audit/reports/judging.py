@@ -16,7 +16,7 @@ from django.db.models import QuerySet, Value
 
 from audit.models import ServingWindow
 from governance import standing
-from governance.models import Challenge, ConsumerGrant, Decision, Transition
+from governance.models import Challenge, CheckRun, ConsumerGrant, Decision, Obligation, Transition, Waiver
 from governance.standing import Standing
 from registry.models import State, Version
 
@@ -152,6 +152,10 @@ def changes(digests: set[str]) -> list[datetime]:
     moves = Transition.objects.filter(version__identity_digest__in=digests)
     grants = ConsumerGrant.objects.filter(version__identity_digest__in=digests)
     doubts = Challenge.objects.filter(version__identity_digest__in=digests)
+    waivers = Waiver.objects.filter(version__identity_digest__in=digests)
+    conditions = Obligation.objects.filter(review__submission__version__identity_digest__in=digests)
+    # A challenge by another licence is over when the licence check that read it has passed.
+    answers = CheckRun.objects.filter(version__identity_digest__in=digests, version__challenges__cause="relicensed")
     sources: list[tuple[QuerySet, str]] = [
         (decisions, "made_at"),
         (decisions, "expires_at"),
@@ -160,9 +164,14 @@ def changes(digests: set[str]) -> list[datetime]:
         (moves, "at"),
         (moves, "sunset_at"),
         (grants, "granted_at"),
+        (conditions, "due_at"),
         (doubts, "opened_at"),
         (doubts, "due_at"),
         (doubts, "end__ended_at"),
+        (answers.filter(check_slug="licence"), "ended_at"),
+        (waivers, "decided_at"),
+        (waivers, "expires_at"),
+        (waivers, "revoked_at"),
     ]
     listed = [rows.order_by().values_list(field, flat=True) for rows, field in sources]
     instants = versions.order_by().values_list("registered_at", flat=True).union(*listed)

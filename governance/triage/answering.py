@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Prefetch
 
-from governance import reviews
+from governance import independence
 from governance.models import Submission, TriageStatement
 from governance.permissions import seats_of, visible
 from governance.triage import rules
@@ -84,7 +84,7 @@ def can_answer(point: Standpoint, row: Any) -> bool:
     version = row.finding.version
     if not point.secures(version.asset) or rules.is_own(row, point.user):
         return False
-    hand = reviews.hand_in(version, point.user, version.papers)
+    hand = independence.hand_in(version, point.user, version.papers)
     return not rules.described(point.user, hand, submitted=row.is_submitter, team=point.works_for(version.asset))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from governance import lifecycle, policy, reviews
+from governance import independence, lifecycle, policy
 from governance.models import Finding, Policy, TriageStatement
 from governance.models.advisories import Severity
 from governance.models.findings import Justification, Triage
@@ -88,7 +88,7 @@ def hand_in(finding: Finding, person: User) -> list[str]:
 def involvement(version: Version, person: User) -> list[str]:
     """Return each way in which a person is not independent of a version: a hand in it, its submission, its team."""
     submitted = version.submissions.filter(submitted_by=person).exists()
-    return described(person, reviews.hand_in(version, person), submitted=submitted, team=on_team(person, version))
+    return described(person, independence.hand_in(version, person), submitted=submitted, team=on_team(person, version))
 
 
 def described(person: User, hand: Iterable[str], *, submitted: bool, team: bool) -> list[str]:

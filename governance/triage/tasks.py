@@ -14,9 +14,11 @@ from typing import Any
 from django.db.models import Case, Count, IntegerField, Max, Min, Prefetch, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from governance import challenges, standing
+from governance import challenges, doubts, standing
+from governance.doubts import OpenChallenge
 from governance.models import Challenge, Finding, TriageStatement
 from governance.models.advisories import Severity
+from governance.models.challenges import Cause
 from governance.models.findings import Triage
 from governance.permissions import visible
 from governance.triage.statements import waiting
@@ -28,6 +30,7 @@ RANKS = {Severity.CRITICAL: 5, Severity.HIGH: 4, Severity.UNKNOWN: 3, Severity.M
 SEVERITIES = {rank: severity for severity, rank in RANKS.items()}
 STATES = {"open": "Open", "waiting": "Waits for an answer", "challenged": "Challenges versions", "answered": "Answered"}
 MOST_PACKAGES = 50
+MOST_DOUBTS = 20
 
 Chosen = Mapping[str, Sequence[str]]
 
@@ -115,7 +118,7 @@ def grouped(user: User, chosen: Chosen, words: Iterable[str]) -> QuerySet[Any]:
 def challenging(user: User, chosen: Chosen) -> QuerySet[Any]:
     """Return one row for each vulnerability that challenges a version a person may see, wherever it was found."""
     rows = visible(user, challenges.opened(timezone.now()), asset="version__asset").order_by()
-    found = in_places(rows, chosen).values("finding__vulnerability")
+    found = in_places(rows.filter(cause=Cause.FINDING), chosen).values("finding__vulnerability")
     return found.annotate(due=Min("due_at"), rank=Max(rank_of()), about=Max("finding__summary"))
 
 
@@ -184,7 +187,7 @@ def challenged(user: User, vulnerability: str) -> list[Challenge]:
     """Return the open challenges that one vulnerability brings about in versions a person may see, due first on top."""
     rows = challenges.opened(timezone.now()).filter(finding__vulnerability=vulnerability)
     seen = visible(user, rows, asset="version__asset")
-    return list(seen.select_related("version__asset__team", "finding__version__asset"))
+    return list(seen.select_related("version__asset__team", "root__asset", "finding__version__asset"))
 
 
 def places(found: Iterable[Finding]) -> dict[int, list[str]]:
@@ -216,6 +219,7 @@ def standings(versions: Iterable[Version]) -> dict[int, list[standing.Standing]]
 def challenges_of(teams: Iterable[int]) -> list[dict[str, Any]]:
     """Return the vulnerabilities that challenge the versions of some teams, due first on top, in one query."""
     rows = challenges.opened(timezone.now()).filter(version__asset__team__in=list(teams)).order_by()
+    rows = rows.filter(cause=Cause.FINDING)
     counted = rows.values("finding__vulnerability").annotate(
         due=Min("due_at"), versions=Count("version", distinct=True), rank=Max(rank_of("severity"))
     )
@@ -228,6 +232,14 @@ def challenges_of(teams: Iterable[int]) -> list[dict[str, Any]]:
         }
         for row in counted.order_by("due", "-rank")
     ]
+
+
+def doubts_of(teams: Iterable[int]) -> list[OpenChallenge]:
+    """Return what became of bases and licences that challenges the versions of some teams, the first that are due."""
+    rows = challenges.opened(timezone.now()).filter(version__asset__team__in=list(teams))
+    rows = challenges.worded(rows.exclude(cause=Cause.FINDING)).select_related("version__asset", "root__asset")
+    found = [doubts.of(row) for row in rows[:MOST_DOUBTS]]
+    return list({(each.version, each.name): each for each in reversed(found)}.values())[::-1]
 
 
 def teams_seen(user: User) -> list[tuple[str, str]]:

@@ -7,8 +7,9 @@ from django.utils import timezone
 from ninja import Schema
 
 from audit import seal
-from governance import policy, promotions, reviews, standing, submissions
+from governance import policy, promotions, requirements, reviews, standing, submissions
 from governance.checks import verdicts
+from governance.doubts import OpenChallenge
 from governance.models import Decision, Policy, Promotion, Submission
 from portal.errors import Refused
 from registry import completeness
@@ -103,8 +104,14 @@ class SubmissionAnswer(Schema):
 
 
 class ChallengeAnswer(Schema):
-    """A vulnerability that puts a version in doubt: in which version it was found, and until when to answer it."""
+    """What puts a version in doubt, in which version that is, and until when to answer it.
 
+    `cause` is finding, base_retired or relicensed; `vulnerability` and `severity` are empty unless it is a finding.
+    """
+
+    cause: str
+    says: str
+    fix: str
     vulnerability: str
     severity: str
     version: str
@@ -166,8 +173,7 @@ def check(verdict: verdicts.RuleVerdict, environment: str) -> CheckAnswer:
 def checks(version: Version, rules: Policy) -> list[CheckAnswer]:
     """Return how every rule of a policy stands, the baseline's first, each environment's own after it."""
     now = timezone.now()
-    asked = {"baseline": rules.content["baseline"]["rules"]}
-    asked |= {name: rules.environment(name)["rules"] for name in rules.environments}
+    asked = requirements.rules_by_place(version, rules, at=now)
     return [
         check(verdict, name)
         for name, slugs in asked.items()
@@ -222,7 +228,7 @@ def submission_line(row: Submission) -> SubmissionLine:
         environment=row.environment,
         state=row.state,
         submitted_at=seal.instant(row.submitted_at),
-        due_at=seal.instant(row.due_at),
+        due_at=seal.instant(submissions.ends_at(row)),
     )
 
 
@@ -257,7 +263,7 @@ def role(progress: reviews.RoleProgress) -> RoleAnswer:
     return RoleAnswer(
         role=progress.role,
         approved=review is not None,
-        by=str(review.reviewer) if review else None,
+        by=reviews.voice(review) if review else None,
         at=seal.instant(review.given_at) if review else None,
     )
 
@@ -275,9 +281,12 @@ def gate(answer: standing.Standing) -> GateAnswer:
     )
 
 
-def challenge(doubt: standing.OpenChallenge) -> ChallengeAnswer:
+def challenge(doubt: OpenChallenge) -> ChallengeAnswer:
     """Return one open challenge."""
     return ChallengeAnswer(
+        cause=doubt.cause,
+        says=f"{doubt.says}.",
+        fix=doubt.fix,
         vulnerability=doubt.vulnerability,
         severity=doubt.severity,
         version=doubt.root,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import policy
+from governance import counting, policy, requirements
 from governance.checks import BY_SLUG, runner, verdicts
+from governance.checks.vulnerabilities import BLOCKING_IDS
 from governance.models import CheckRequest, CheckRun, Policy, Waiver
 from governance.permissions import may
 from governance.web import changed_inputs, facts, panels, sheets
@@ -78,9 +79,9 @@ def choose(version: Version, slug: str, run: CheckRun | None) -> Shown:
 def page(shown: Shown, user: User, earlier: Page[CheckRun]) -> dict[str, Any]:
     """Return everything the page needs."""
     version, check, run = shown.version, BY_SLUG[shown.slug], shown.run
-    waivers = list(version.waivers.filter(rule=shown.slug).select_related("policy"))
-    standing = places(shown, waivers)
-    told = weigh(shown, None)
+    waivers = list(version.waivers.filter(rule=shown.slug).select_related("policy", "finding"))
+    standing = places(shown)
+    told = weigh(shown, ())
     is_red = not told.is_green if not shown.is_old else run is not None and run.outcome not in verdicts.GREEN
     fix = run.fix if run and is_red else ""
     return {
@@ -93,7 +94,7 @@ def page(shown: Shown, user: User, earlier: Page[CheckRun]) -> dict[str, Any]:
         "critical": shown.rules.is_critical(shown.slug),
         "fix": fix,
         "fixers": fixers(version, shown.slug) if fix else [],
-        "blocks": facts.blocks(run.facts) if run else [],
+        "blocks": facts.blocks({name: run.facts[name] for name in run.facts if name != BLOCKING_IDS}) if run else [],
         "notice": notice(shown),
         "asked": asked(run) if run else [],
         "rule": rule_items(shown),
@@ -106,24 +107,23 @@ def page(shown: Shown, user: User, earlier: Page[CheckRun]) -> dict[str, Any]:
     }
 
 
-def weigh(shown: Shown, waiver: Waiver | None) -> verdicts.RuleVerdict:
-    """Return how the rule stands now, with or without a waiver."""
+def weigh(shown: Shown, waivers: Sequence[Waiver]) -> verdicts.RuleVerdict:
+    """Return how the rule stands now, with or without waivers."""
     is_queued = shown.request is not None
-    return verdicts.weigh(shown.slug, shown.newest, shown.is_fresh, is_queued, waiver, shown.rules)
+    return verdicts.weigh(shown.slug, shown.newest, shown.is_fresh, is_queued, waivers, shown.rules)
 
 
-def places(shown: Shown, waivers: list[Waiver]) -> list[dict[str, Any]]:
+def places(shown: Shown) -> list[dict[str, Any]]:
     """Return where the policy asks the check, with how it stands there; a waiver covers one place only."""
     rules, slug = shown.rules, shown.slug
-    asking = {"baseline": rules.content["baseline"]["rules"]}
-    asking |= {name: rules.environment(name)["rules"] for name in rules.environments}
-    covered = {row.environment: row for row in waivers if row.is_in_force(shown.at) and not rules.is_critical(row.rule)}
+    asking = requirements.rules_by_place(shown.version, rules, at=shown.at)
+    granted = counting.not_outgrown(shown.version.waivers.filter(rule=slug), shown.at).select_related("finding")
+    counted = [row for row in granted if row.is_in_force(shown.at) and not rules.is_critical(row.rule)]
     return [
         {
             "environment": name,
             "label": "To become a candidate" if name == "baseline" else f"For {name}",
-            "verdict": weigh(shown, covered.get(name)),
-            "waiver": covered.get(name),
+            "verdict": weigh(shown, [row for row in counted if row.environment == name]),
         }
         for name, slugs in asking.items()
         if slug in slugs

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Page
 from django.http import Http404, HttpRequest
@@ -87,7 +88,7 @@ def context(sheet: Sheet) -> dict[str, Any]:
         "facts": facts(sheet.vulnerability, rows),
         "page": sheet.page,
         "rows": version_rows(sheet, rows, now),
-        "from_below": [below(each, rows) for each in sheet.challenged if each.version_id != each.finding.version_id],
+        "from_below": [below(each, rows) for each in sheet.challenged if each.version_id != each.root_id],
         "answers": [{"form": form, **group(form.rows)} for form in sheet.answers],
         "form": sheet.typed,
         "stating": sheet.stating,
@@ -99,7 +100,7 @@ def context(sheet: Sheet) -> dict[str, Any]:
 
 def summary_below(sheet: Sheet) -> str:
     """Return the summary where only a version below is affected, which is public knowledge."""
-    return next((each.finding.summary for each in sheet.challenged), "")
+    return next((each.finding.summary for each in sheet.challenged if each.finding), "")
 
 
 def facts(vulnerability: str, rows: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -151,10 +152,21 @@ def version_rows(sheet: Sheet, rows: Sequence[Finding], at: datetime) -> list[di
             "counted": sentences.said(sentences.counted(each)),
             "waits": sentences.said(sentences.waits(each)),
             "may_choose": sheet.stating is not None and each in sheet.stating.rows,
+            "waive": waive_address(each, sheet.point, at),
             "chosen": each.is_open_at(at) if chosen is None else str(each.public_id) in chosen,
         }
         for each in rows
     ]
+
+
+def waive_address(finding: Finding, point: Standpoint, at: datetime) -> str:
+    """Return where a person asks for a waiver of this finding alone, or nothing when they cannot."""
+    version = finding.version
+    is_asked = version.is_frozen and version.state != State.RETIRED and finding.is_open_at(at)
+    if not is_asked or point.user.kind != "person" or not point.works_for(version.asset):
+        return ""
+    address = reverse("governance:waiver-request", args=[version.asset.slug, version.number])
+    return f"{address}?{urlencode({'rule': 'vulnerabilities', 'finding': finding.public_id})}"
 
 
 def chosen_ids(sheet: Sheet) -> set[str] | None:
@@ -170,7 +182,7 @@ def serves(answer: Any) -> dict[str, Any]:
 
 def below(challenge: Challenge, rows: Sequence[Finding]) -> dict[str, Any]:
     """Return a version that is challenged because of one below; of another team's only that it is one."""
-    root = challenge.finding.version
+    root = challenge.root
     is_seen = any(each.version_id == root.pk for each in rows)
     return {
         "version": challenge.version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from governance.doubts import OpenChallenge
 from governance.models import TriageStatement
 from governance.models.advisories import Severity
 from governance.triage import sentences, tasks
@@ -64,6 +65,11 @@ def turn(rows: Sequence[TriageStatement]) -> dict[str, Any]:
         "says": f"{sentences.words(first)}, says {first.stated_by} about {sentences.labels(rows)}",
         "since": first.stated_at,
     }
+
+
+def doubt(found: OpenChallenge) -> dict[str, Any]:
+    """Return what became of a base or a licence, and challenges a team's version, as the home page prints it."""
+    return {"label": found.version, "url": found.where, "severity": "", "versions": f"{found.says}.", "due": found.due}
 
 
 def challenge(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST
 
-from governance import lifecycle, policy, promotions, submissions
+from governance import blast, lifecycle, policy, promotions, submissions
+from governance.blast import Radius
+from governance.models.challenges import Cause
 from governance.permissions import visible
-from governance.web import panels
-from governance.web.forms import DeprecateForm, ReasonForm, SubmitForm
+from governance.web import blast_panel, panels
+from governance.web.forms import DeprecateForm, ReasonForm, RetireForm, SubmitForm
 from portal.errors import Invalid, Refused
 from portal.http import posted, show_errors, status_of, tell
 from registry.models import State, Version
@@ -88,20 +90,34 @@ def make(request: HttpRequest, slug: str, number: str, move: str) -> HttpRespons
     if step is None or not step.by_hand:
         raise Http404(f"There is no move {move} that people make by hand.")
     user.require(step.rule, version)
-    form = move_form(request, version, move)
+    found = blast.radius(version, Cause.BASE_RETIRED) if move == "retire" else None
+    form = move_form(request, version, move, found)
     if form.is_valid():
         try:
             MAKERS[move](version, user, form.cleaned_data)
             return tell(request, f"{version.label} is {step.target}.", version.get_absolute_url())
         except (Refused, Invalid) as error:
             show_errors(form, error)
-    title, final = f"{step.title} {version.label}", step.target == State.RETIRED
-    shown = {"version": version, "form": form, "move": step, "title": title, "is_final": final}
-    return render(request, "governance/move.html", shown | {"crumbs": panels.crumbs(version)}, status=status_of(form))
+    shown = moving(request, version, step, found) | {"form": form}
+    return render(request, "governance/move.html", shown, status=status_of(form))
 
 
-def move_form(request: HttpRequest, version: Version, move: str) -> ReasonForm:
-    """Return the form that a move asks for."""
+def moving(request: HttpRequest, version: Version, step: lifecycle.Move, found: Radius | None) -> dict[str, Any]:
+    """Return what the page of a move prints beside its form; of a base, what hangs on it."""
+    shown = {
+        "version": version,
+        "move": step,
+        "title": f"{step.title} {version.label}",
+        "is_final": step.target == State.RETIRED,
+        "crumbs": panels.crumbs(version),
+    }
+    return shown | (blast_panel.panel(request, found) if found is not None and found.descendants else {})
+
+
+def move_form(request: HttpRequest, version: Version, move: str, found: Radius | None) -> ReasonForm:
+    """Return the form that a move asks for; retiring a base asks for the number of versions made from it."""
+    if found is not None and found.descendants:
+        return RetireForm(posted(request), count=len(found.descendants), says=found.says)
     if move == "deprecate":
         others = Version.objects.filter(asset=version.asset).exclude(pk=version.pk).exclude(state="retired")
         return DeprecateForm(posted(request), successors=others)
@@ -121,7 +137,7 @@ def deprecate(version: Version, user: Any, typed: dict[str, Any]) -> None:
 
 def retire(version: Version, user: Any, typed: dict[str, Any]) -> None:
     """Retire with what was typed."""
-    lifecycle.retire(version, actor=user, reason=typed["reason"])
+    submissions.retire(version, actor=user, reason=typed["reason"])
 
 
 MAKERS = {"deprecate": deprecate, "retire": retire}

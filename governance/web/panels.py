@@ -12,15 +12,14 @@ from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import lifecycle, promotions, queries, reviews, standing
+from governance import lifecycle, promotions, queries, reviews, standing, submissions
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Decision, Policy, Review, Submission
-from governance.permissions import sits_for
-from governance.web import changes, sheets
+from governance.permissions import lent_to, seats_of
+from governance.web import sheets
 from governance.web.timeline import VERBS
 from portal.charts import Part, StackedBar, stacked_bar
 from portal.errors import Reason
-from registry import dossier
 from registry.models import User, Version
 from registry.models.assets import Risk, State
 
@@ -28,6 +27,14 @@ STATE_TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "depre
 RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "critical": "bad"}
 PENDING = {"queued", "stale"}
 ATTACHED = {"sbom", "provenance", "evaluations"}
+WAITING = (
+    "waivers_waiting",
+    "triage_waiting",
+    "challenged",
+    "proposals",
+    "conditions_to_agree",
+    "conditions_to_meet",
+)
 FACETS = {"role": "Waits for", "environment": "Environment", "risk": "Risk"}
 
 
@@ -81,10 +88,15 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
     waits = f"waits for {listed(list(row.missing))}" if row.missing else "all roles have approved"
     if row.wants_changes:
         waits = f"{listed(list(row.wants_changes))} requested changes"
+    if row.handed:
+        waits += "; " + listed([f"{role} was handed to {person}" for role, person in row.handed.items()])
     if row.involvement and row.my_roles:
         waits = "you had a hand in it; " + waits
     elif row.my_verdict is not None:
-        waits = f"you {VERBS[row.my_verdict.verdict]}" if row.wants_changes else f"you approved; {waits}"
+        did = f"{row.my_voice} {VERBS[row.my_verdict.verdict]}"
+        waits = did if row.wants_changes else f"{did}; {waits}"
+    elif row.is_my_turn and row.deputy_roles:
+        waits += "; you can answer " + listed([f"as {role} for {giver}" for role, giver in row.deputy_roles])
     return {
         "label": submission.version.label,
         "url": submission.get_absolute_url(),
@@ -93,11 +105,16 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
         "blockers": len(row.blockers),
         "risk": submission.version.risk,
         "since": submission.submitted_at,
-        "due": submission.due_at,
+        "due": submissions.ends_at(submission),
         "changed": "changed" if row.has_changed else "",
         "unchanged": "no change" if row.my_verdict else "not answered",
         "is_my_turn": row.is_my_turn,
     }
+
+
+def seats(user: User) -> list[str]:
+    """Return the roles in which a person can answer, and for whom where it is not for themselves."""
+    return [*(seat.role for seat in seats_of(user)), *(f"{seat.role} for {seat.user}" for seat in lent_to(user))]
 
 
 def choose(rows: list[queries.QueueRow], chosen: dict[str, str]) -> list[queries.QueueRow]:
@@ -166,7 +183,7 @@ def tiles(mine: list[queries.QueueRow], found: dict[str, Any], tolerated: list[A
     """Return the numbers on top of the home page."""
     late = sum(row.is_overdue for row in mine)
     stopped = sum(row["tone"] == "bad" for row in found["drafts"])
-    others = sum(len(found[name]) for name in ("waivers_waiting", "triage_waiting", "challenged"))
+    others = sum(len(found[name]) for name in WAITING)
     count, ending = len(mine) + others + stopped, found["ending"]
     return [
         {
@@ -186,7 +203,7 @@ def tiles(mine: list[queries.QueueRow], found: dict[str, Any], tolerated: list[A
         {
             "label": "Ends within 30 days",
             "value": len(ending),
-            "note": f"the first on {day(ending[0].expires_at)}" if ending else "no decision runs out",
+            "note": f"the first on {day(ending[0].until)}" if ending else "no decision runs out",
             "tone": "warn" if ending else "ok",
             "icon": "clock",
         },
@@ -250,10 +267,11 @@ def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
 
     A closed submission shows what was answered on the dossier it was closed on.
     """
-    given = list(submission.reviews.select_related("reviewer").order_by("pk"))
+    rows = submission.reviews.filter(withdrawal=None).select_related("reviewer", "on_behalf_of")
+    given = list(rows.order_by("pk"))
     if given and not submission.is_open:
         digest = given[-1].dossier_digest
-    wanted = reviews.required_roles(submission)
+    wanted = submissions.required_roles(submission)
     return [answer_of(role, [review for review in given if review.role == role], digest) for role in wanted]
 
 
@@ -264,7 +282,7 @@ def answer_of(role: str, given: list[Review], digest: str) -> dict[str, Any]:
     current = [review for review in given if review.dossier_digest == digest]
     last = (current or given)[-1]
     verdict = last.verdict if current else "voided"
-    return {"role": role, "verdict": verdict, "by": str(last.reviewer), "at": last.given_at}
+    return {"role": role, "verdict": verdict, "by": reviews.voice(last), "at": last.given_at}
 
 
 def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:
@@ -281,8 +299,8 @@ def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[di
     }
     if not submission.is_open:
         return strip | closed_strip(submission)
-    if timezone.now() >= submission.due_at:
-        says = f"Unanswered is no: its time ran out on {day(submission.due_at)}"
+    if timezone.now() >= submissions.ends_at(submission):
+        says = f"Unanswered is no: its time ran out on {day(submissions.ends_at(submission))}"
         return strip | {"allow": False, "says": says}
     if blocking and all(each.outcome in PENDING for each in blocking):
         says = f"Waits for {listed([each.title.lower() for each in blocking])} to be checked"
@@ -328,39 +346,3 @@ def listed(words: list[str]) -> str:
 def day(at: datetime) -> str:
     """Return an instant's day as people write it."""
     return f"{at.day} {at:%b %Y}"
-
-
-def cannot(submission: Submission, user: User, my_roles: list[str], digest: str) -> list[Reason]:
-    """Return why this person cannot give a verdict now; empty when they can try. `my_roles` are those still missing."""
-    if not submission.is_open or timezone.now() >= submission.due_at:
-        state = submission.get_state_display().lower() if not submission.is_open else "over: unanswered is no"
-        return [Reason("state", f"The submission is {state}.")]
-    given = list(submission.reviews.filter(dossier_digest=digest).select_related("reviewer"))
-    mine = next((review for review in given if review.reviewer_id == user.pk), None)
-    if mine is not None:
-        return [Reason("answered", f"You {VERBS[mine.verdict]} for {mine.role} on this dossier already.")]
-    seated = [role for role in reviews.required_roles(submission) if sits_for(user, role, submission)]
-    if not seated:
-        return [Reason("seat", "You do not review for any of the roles that are needed here.")]
-    involved = reviews.involvement(submission, user)
-    if involved:
-        return [Reason("independence", each, "Somebody else with this role has to review.") for each in involved]
-    if not my_roles:
-        said = [f"{review.reviewer} approved for {review.role} already." for review in given if review.role in seated]
-        return [Reason("answered", each) for each in said]
-    return []
-
-
-def voided(submission: Submission, drawn: dict[str, Any], digest: str) -> dict[str, str] | None:
-    """Return one banner about the verdicts that a change has voided, with what changed since they were given."""
-    gone = list(submission.reviews.exclude(dossier_digest=digest).select_related("reviewer"))
-    if not gone:
-        return None
-    rows = dossier.changes(gone[0].dossier, drawn)
-    changed = dict.fromkeys(
-        f"{changes.words(new or old)} was {name}" if name in {"added", "removed"} else f"{section} {name} changed"
-        for section, name, old, new in rows
-    )
-    people = listed([f"{review.reviewer} {VERBS[review.verdict]} for {review.role}" for review in gone])
-    count = "1 verdict no longer counts:" if len(gone) == 1 else f"{len(gone)} verdicts no longer count:"
-    return {"title": count, "text": f"{people}; since then {listed(list(changed))}."}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from governance import queries, standing
-from governance.permissions import READERS, seats_of, visible
+from governance import forecast, queries, standing
+from governance.hygiene import Foreseen
+from governance.permissions import READERS, lent_to, seats_of, visible
 from governance.triage import answering, tasks
-from governance.web import finding_panels, panels, waivers
+from governance.web import delegations, finding_panels, panels, proposals, surroundings, waivers
 from registry.models import User, Version
 
 SOON, FOREVER = timedelta(days=30), timedelta(days=36_500)
@@ -28,10 +30,10 @@ def rows_of(user: User) -> list[queries.QueueRow]:
 
 def count_my_turn(user: User) -> int:
     """Return how many submissions wait for a person's verdict; only reviewers cost a query."""
-    roles = {seat.role for seat in seats_of(user)} - READERS
+    roles = {seat.role for seat in (*seats_of(user), *lent_to(user))} - READERS
     if hasattr(user, "_queue"):
         return sum(row.is_my_turn for row in rows_of(user))
-    return queries.count_waiting(user, roles) if roles else 0
+    return queries.count_waiting(user) if roles else 0
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -47,13 +49,27 @@ def home(request: HttpRequest) -> HttpResponse:
         "in_review": [panels.queue_row(row) for row in rows if row not in turn][:MOST_OTHERS],
         "waivers_waiting": waivers.waiting(living, user),
         "triage_waiting": [finding_panels.turn(group) for group in answering.turns(user, teams)],
-        "challenged": [finding_panels.challenge(each) for each in tasks.challenges_of(teams)],
+        "unattended": delegations.to_attend(user, teams),
+        "challenged": [
+            *map(finding_panels.challenge, tasks.challenges_of(teams)),
+            *map(finding_panels.doubt, tasks.doubts_of(teams)),
+        ],
+        **surroundings.waiting_for(user, teams),
+        "proposals": proposals.to_answer(user),
         "drafts": panels.draft_rows(queries.my_drafts(user)),
-        "ending": list(in_force.filter(expires_at__lte=now + SOON)[:MOST_ENDING]),
+        "ending": list(visible(user, standing.expiring(now + SOON), asset="version__asset")[:MOST_ENDING]),
+        "foreseen": foreseen(user),
+        "my_teams": teams,
         **panels.posture(visible(user, Version.objects.all()), in_force),
     }
     tiles = panels.tiles(turn, found, waivers.in_force(living))
     return render(request, "governance/home.html", {**found, "tiles": tiles})
+
+
+def foreseen(user: User) -> list[Foreseen]:
+    """Return the moves that the clock will soon make with the versions of the assets that a person owns or backs up."""
+    mine = Version.objects.filter(Q(asset__owner=user) | Q(asset__backup_owner=user))
+    return forecast.moves_soon(mine, at=timezone.now(), at_most=MOST_ENDING)
 
 
 def queue(request: HttpRequest) -> HttpResponse:
@@ -67,6 +83,6 @@ def queue(request: HttpRequest) -> HttpResponse:
         "rest": [row for row in rows if not row["is_my_turn"]],
         "mine": sum(row.is_my_turn for row in every),
         "facets": panels.queue_facets(every, chosen),
-        "my_roles": [seat.role for seat in seats_of(user)],
+        "my_roles": panels.seats(user),
     }
     return render(request, "governance/queue.html", context)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
-from django.urls import reverse
-from django.utils import timezone
 
 from audit import log
 from audit.models import Entry
-from governance import promotions, queries, reviews, submissions
-from governance.checks.verdicts import RuleVerdict, red
+from governance import independence, promotions, queries, submissions
+from governance.checks.verdicts import red
 from governance.models import Promotion, Submission
-from governance.permissions import may, sits_for
-from governance.web import changes, panels, sheets, timeline
+from governance.permissions import may
+from governance.web import changes, panels, sheets, surroundings, timeline, verdict_box, voided
 from governance.web.forms import ReviewForm, WithdrawForm
 from registry.models import User, Version
 
@@ -31,11 +28,13 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
     before = serving.version if serving and serving.version_id != version.pk else None
     return {
         "submission": submission,
+        "ends_at": submissions.ends_at(submission),
         "version": version,
         "asset": version.asset,
         "crumbs": panels.crumbs(version),
         "verdict": panels.verdict_strip(submission, found, got),
-        "voided": panels.voided(submission, drawn, digest) if submission.is_open else None,
+        "voided": voided.page(submission) if submission.is_open else None,
+        "around": surroundings.panel(submission, user, digest),
         "signing": signing(submission, digest),
         "promises": promises(version),
         "before": before,
@@ -46,9 +45,9 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
         "passed": [each for each in found if each.is_green and each.outcome != "waived"],
         "findings": version.findings.filter(closed_at=None).order_by("triage", "pk"),
         "waivers": version.waivers.filter(environment__in=("baseline", submission.environment)).select_related(
-            "requested_by", "version__asset"
+            "requested_by", "version__asset", "finding"
         ),
-        "box": box(submission, user, digest, form, blocking),
+        "box": verdict_box.box(submission, user, digest, form, blocking),
         "bar": f"{sum(each['verdict'] == 'approve' for each in got)} of {len(got)} approvals",
         "may_withdraw": submission.is_open and may(user, "submission.withdraw", submission),
         "withdraw_form": WithdrawForm(auto_id="withdraw_%s"),
@@ -73,7 +72,10 @@ def happened(submission: Submission) -> list[Entry]:
     """Return what the ledger says about a submission, and about its version since it was opened, newest first."""
     own = log.entries(subject=submission)[:50]
     about = log.entries(subject=submission.version, since=submission.submitted_at)[:50]
-    return sorted([*own, *about], key=lambda entry: entry.pk, reverse=True)
+    taken_back = [
+        entry for review in submission.reviews.exclude(withdrawal=None) for entry in log.entries(subject=review)[:1]
+    ]
+    return sorted([*own, *about, *taken_back], key=lambda entry: entry.pk, reverse=True)
 
 
 def signing(submission: Submission, digest: str) -> list[dict[str, Any]]:
@@ -101,37 +103,7 @@ def promises(version: Version) -> list[dict[str, Any]]:
 
 def humans(version: Version) -> str:
     """Return the people behind a version, commit authors of its build included, by the names the portal knows."""
-    named = sorted({*version.authors, *reviews.behind_builds(version.evidence.filter(kind="provenance"))})
+    named = sorted({*version.authors, *independence.behind_builds(version.evidence.filter(kind="provenance"))})
     known = User.objects.filter(Q(username__in=named) | Q(email__in=named))
     shown = {identity: str(person) for person in known for identity in (person.username, person.email)}
     return ", ".join(f"{shown[name]} ({name})" if name in shown else name for name in named) or "nobody named"
-
-
-def box(
-    submission: Submission, user: User, digest: str, form: ReviewForm | None, blocking: list[RuleVerdict]
-) -> dict[str, Any]:
-    """Return the decision box: what this person can sign, or why they cannot."""
-    missing = [each.role for each in reviews.progress(submission, digest) if each.review is None]
-    mine = [role for role in missing if sits_for(user, role, submission)]
-    cannot = panels.cannot(submission, user, mine, digest)
-    days = submission.policy.environment(submission.environment)["valid_days"]
-    until = timezone.now() + timedelta(days=days)
-    chosen = form or ReviewForm(auto_id="review_%s")
-    end = f"{until.day} {until:%b %Y}"
-    return {
-        "action": reverse("governance:review", args=[submission.public_id]),
-        "role": mine[0] if len(mine) == 1 and not cannot else "",
-        "roles": [{"value": role, "label": role.capitalize(), "selected": role == mine[0]} for role in mine]
-        if len(mine) > 1
-        else [],
-        "note": chosen["note"],
-        "dossier_digest": digest,
-        "approve_label": f"Approve {submission.version.number} for {submission.environment} until {end}",
-        "blocked": f"Approving is possible once nothing is in the way: {words_of(blocking)}." if blocking else "",
-        "cannot": cannot,
-    }
-
-
-def words_of(found: list[RuleVerdict]) -> str:
-    """Return the titles of rules as a list in words."""
-    return ", ".join(each.title.lower() for each in found)

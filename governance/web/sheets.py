@@ -8,12 +8,12 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from governance.checks import BY_SLUG, runner
-from governance.models import Decision, Policy, Waiver
-from governance.models.waivers import WaiverState
-from governance.permissions import may, sits_for
+from governance import dues, requirements
+from governance.checks import BY_SLUG, custom
+from governance.models import Decision, Policy
+from governance.permissions import may
+from governance.web import case_reports, surroundings
 from governance.web.forms import ReasonForm
-from portal.errors import Reason
 from registry.models import User
 
 Item = dict[str, Any]
@@ -28,6 +28,18 @@ def policy_item(policy: Policy) -> Item:
     return {"label": "Policy", "value": str(policy), "url": url}
 
 
+def policy(found: Policy) -> dict[str, Any]:
+    """Return the page of a policy version: what it asks for, and what came of its own test cases."""
+    return {
+        "policy": found,
+        "environments": [
+            {"label": each.capitalize(), "items": environment_items(found, each)} for each in found.environments
+        ],
+        "checks": rules(found),
+        "report": case_reports.report_of(found.content, found.digest),
+    }
+
+
 def environment_items(policy: Policy, name: str) -> list[Item]:
     """Return what a policy asks for one environment."""
     asked = policy.environment(name)
@@ -37,13 +49,14 @@ def environment_items(policy: Policy, name: str) -> list[Item]:
         {"label": "Valid", "value": f"{asked['valid_days']} days"},
         {"label": "To answer within", "value": f"{asked['review_within_days']} days"},
         {"label": "Sign in again", "value": "for every verdict" if asked["reauthenticate"] else "not asked"},
+        *({"label": f"If {each['if']}", "value": requirements.describe(each)} for each in asked.get("when", ())),
     ]
 
 
 def rules(policy: Policy) -> list[dict[str, Any]]:
     """Return every rule of a policy with who asks it and its settings, in the order in which they are asked."""
     asking = {"baseline": policy.content["baseline"]["rules"]}
-    asking |= {name: policy.environment(name)["rules"] for name in policy.environments}
+    asking |= {name: requirements.asked_at_most_in(policy, name) for name in policy.environments}
     return [
         {
             "check": BY_SLUG[slug],
@@ -51,8 +64,18 @@ def rules(policy: Policy) -> list[dict[str, Any]]:
             "asked_by": [name for name, slugs in asking.items() if slug in slugs],
             "settings": settings_of(rule),
         }
-        for slug, rule in ((slug, policy.rule(slug)) for slug in runner.slugs_of(policy))
-    ]
+        for slug, rule in ((slug, policy.rule(slug)) for slug in requirements.asked_at_most(policy))
+    ] + [own_rule(policy, each) for each in custom.rules_of(policy.content)]
+
+
+def own_rule(policy: Policy, each: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule that a policy writes itself, as a line of the same table."""
+    return {
+        "check": {"title": each.get("title") or each["id"], "asks": f"Denied if {each['deny_if']}"},
+        "critical": each.get("critical", False),
+        "asked_by": each.get("in", policy.environments),
+        "settings": [{"name": "says", "value": each["say"]}],
+    }
 
 
 def settings_of(rule: dict[str, Any]) -> list[dict[str, str]]:
@@ -73,66 +96,6 @@ def limits(bounds: dict[str, str]) -> str:
     return ", ".join(f"{words[name]} {bound}" for name, bound in bounds.items())
 
 
-def waiver(found: Waiver, user: User) -> dict[str, Any]:
-    """Return the page of a waiver: what is asked, the answer, and what this person can do about it."""
-    facts = [
-        {"label": "Rule", "value": f"{BY_SLUG[found.rule].title}: {BY_SLUG[found.rule].asks}"},
-        {"label": "Version", "value": found.version.label, "url": found.version.get_absolute_url()},
-        {"label": "Where", "value": found.environment.capitalize()},
-        {"label": "Why", "value": found.reason},
-        {"label": "Meanwhile", "value": found.compensating_control},
-        {"label": "Requested by", "value": found.requested_by},
-        {"label": "Requested", "value": found.requested_at, "kind": "when"},
-        {"label": "Ends", "value": found.expires_at, "kind": "when"},
-        policy_item(found.policy),
-    ]
-    answer = [
-        {"label": "Answered by", "value": found.decided_by},
-        {"label": "Answered", "value": found.decided_at, "kind": "when"},
-        {"label": "Note", "value": found.decision_note},
-    ]
-    if found.revoked_at:
-        answer.append({"label": "Revoked", "value": found.revoked_at, "kind": "when"})
-    cannot = waiver_cannot(found, user)
-    return {
-        "facts": facts,
-        "answer": answer,
-        "in_force": found.is_in_force(timezone.now()),
-        "cannot": cannot,
-        "ways": [] if cannot else waiver_ways(found),
-    }
-
-
-def waiver_ways(found: Waiver) -> list[dict[str, str]]:
-    """Return the answers that a waiver's state leaves open, with the consequence on each button."""
-    if found.state == WaiverState.GRANTED:
-        return [{"value": "revoke", "label": "Revoke it now", "css": "btn-danger"}]
-    until = f"{found.expires_at.day} {found.expires_at:%b %Y}"
-    return [
-        {"value": "grant", "label": f"Grant it until {until}", "css": "btn-primary"},
-        {"value": "refuse", "label": "Refuse it", "css": "btn-danger"},
-    ]
-
-
-def waiver_cannot(found: Waiver, user: User) -> list[Reason]:
-    """Return why this person cannot answer a waiver now; empty when they can try."""
-    roles = found.policy.content["waivers"]["roles"]
-    if found.state in {WaiverState.REFUSED, WaiverState.REVOKED}:
-        return [Reason("state", f"It is {found.get_state_display().lower()}.", "A new request starts again.")]
-    if timezone.now() >= found.expires_at:
-        return [Reason("state", "Its time is over.", "A new request starts again.")]
-    if not any(sits_for(user, role, found) for role in roles):
-        return [Reason("seat", f"Waivers are answered by {' or '.join(roles)}.", "")]
-    if found.state == WaiverState.REQUESTED and has_hand_in(found, user):
-        return [Reason("independence", "You had a hand in it.", "Somebody else has to answer the request.")]
-    return []
-
-
-def has_hand_in(found: Waiver, user: User) -> bool:
-    """Return whether a person asked for a waiver or is an author of what it is for."""
-    return found.requested_by_id == user.pk or any(user.is_known_as(name) for name in found.version.authors)
-
-
 def decision(found: Decision, user: User, form: ReasonForm) -> dict[str, Any]:
     """Return the page of a decision: what it says, who said what, and whether it still holds."""
     version = found.version
@@ -144,7 +107,8 @@ def decision(found: Decision, user: User, form: ReasonForm) -> dict[str, Any]:
             {"label": version.number, "url": version.get_absolute_url()},
         ],
         "facts": decision_items(found),
-        "reviews": found.submission.reviews.select_related("reviewer").order_by("pk"),
+        "reviews": found.submission.reviews.select_related("reviewer", "on_behalf_of", "withdrawal").order_by("pk"),
+        "conditions": surroundings.conditions(found.submission, user, timezone.now()),
         "form": form,
         **force(found, user),
     }
@@ -175,11 +139,13 @@ def force(found: Decision, user: User) -> dict[str, Any]:
     now = timezone.now()
     revocation, signature = getattr(found, "revocation", None), getattr(found, "signature", None)
     is_over = found.expires_at is not None and now >= found.expires_at
-    stands = found.verdict == "approved" and revocation is None and not is_over
+    missed = dues.missed(dues.counting(now).filter(review__submission=found.submission_id), now).first()
+    stands = found.verdict == "approved" and revocation is None and not is_over and missed is None
     return {
         "revocation": revocation,
         "signature": signature,
-        "is_over": is_over,
+        "is_over": is_over or (missed is not None and revocation is None),
+        "missed": missed if found.verdict == "approved" and revocation is None else None,
         "in_force": stands and signature is not None,
         "statement": json.loads(bytes(found.payload)),
         "check_command": CHECK.format(id=found.public_id, digest=found.identity_digest),

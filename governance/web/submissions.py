@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +12,19 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST
 
+from governance import handovers, obligations, submissions
 from governance import reviews as verdicts_of
-from governance import submissions
-from governance.models import Submission
+from governance.models import Obligation, Review, Submission
 from governance.permissions import visible
 from governance.web import review_page
 from governance.web.forms import ReviewForm
 from portal.errors import Invalid, Refused
 from portal.http import show_errors, tell
+from registry.models import User
 
-VERBS = {
+VERBS: dict[str, Callable[..., Review]] = {
     "approve": verdicts_of.approve,
+    "approve_with_conditions": verdicts_of.approve,
     "request_changes": verdicts_of.request_changes,
     "reject": verdicts_of.reject,
 }
@@ -50,15 +53,8 @@ def review(request: HttpRequest, public_id: str) -> HttpResponse:
     if form.is_valid():
         typed = form.cleaned_data
         try:
-            given = VERBS[typed["verdict"]](
-                found,
-                actor=user,
-                role=typed["role"],
-                seen=typed["dossier_digest"],
-                note=typed["note"],
-                proof=proof_of(request),
-            )
-            return tell(request, f"Your verdict is recorded: {given}.", found.get_absolute_url())
+            given = answer(found, user, typed, proof_of(request))
+            return tell(request, f"Your verdict is recorded: {words(given)}.", found.get_absolute_url())
         except Refused as error:
             if error.code == "reauthenticate":
                 raise ReauthenticationRequired from error
@@ -67,6 +63,19 @@ def review(request: HttpRequest, public_id: str) -> HttpResponse:
         except Invalid as error:
             show_errors(form, error)
     return render(request, "governance/submission.html", review_page.page(found, user, form=form), status=422)
+
+
+def answer(found: Submission, user: User, typed: dict[str, Any], proof: verdicts_of.Proof | None) -> Review:
+    """Call the verb of a typed verdict; only an approval has conditions."""
+    told = {name: typed[name] for name in ("role", "note", "on_behalf_of")}
+    if typed["verdict"] in {"approve", "approve_with_conditions"}:
+        told["conditions"] = typed["conditions"]
+    return VERBS[typed["verdict"]](found, actor=user, seen=typed["dossier_digest"], proof=proof, **told)
+
+
+def words(given: Review) -> str:
+    """Return a verdict as its giver reads it."""
+    return f"{given.get_verdict_display().lower()} for {given.role}"
 
 
 def proof_of(request: HttpRequest) -> verdicts_of.Proof | None:
@@ -85,3 +94,40 @@ def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
     reason = request.POST.get("reason", "")[:4000]
     submissions.withdraw(found, actor=user, reason=reason)
     return tell(request, f"{found} is withdrawn.", found.version.get_absolute_url())
+
+
+@require_POST
+def withdraw_review(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Take one's own verdict back."""
+    user: Any = request.user
+    rows = visible(user, Review.objects.all(), asset="submission__version__asset").select_related("submission__version")
+    found = get_object_or_404(rows, public_id=public_id)
+    reason = request.POST.get("reason", "")[:4000]
+    try:
+        verdicts_of.withdraw(found, actor=user, reason=reason, proof=proof_of(request))
+    except Refused as error:
+        if error.code == "reauthenticate":
+            raise ReauthenticationRequired from error
+        raise
+    return tell(request, "Your verdict is taken back.", found.submission.get_absolute_url())
+
+
+@require_POST
+def hand_over(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Hand a role's answer to a named person, or back to everybody in the role."""
+    user, found = find(request, public_id)
+    username = request.POST.get("receiver", "")[:64]
+    receiver = get_object_or_404(User, username=username, kind="person") if username else None
+    role, reason = request.POST.get("role", "")[:40], request.POST.get("reason", "")[:4000]
+    made = handovers.hand_over(found, actor=user, role=role, receiver=receiver, reason=reason)
+    return tell(request, f"Handed over: {made}.", found.get_absolute_url())
+
+
+@require_POST
+def meet(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Agree that a condition is met."""
+    user: Any = request.user
+    rows = visible(user, Obligation.objects.all(), asset="review__submission__version__asset")
+    found = get_object_or_404(rows.select_related("review__submission__version"), public_id=public_id)
+    obligations.meet(found, actor=user, note=request.POST.get("note", "")[:4000])
+    return tell(request, "The condition is met.", found.review.submission.get_absolute_url())

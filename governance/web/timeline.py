@@ -40,7 +40,7 @@ def events(entries: Iterable[Entry], reader: User, *, notes: Mapping[str, str] |
     `notes` are the words of reviews by their ids. Only who may read the ledger gets the links into it.
     """
     rows = list(entries)
-    names = names_of(row.actor for row in rows)
+    names = names_of(name for row in rows for name in named(row))
     links = may(reader, "ledger.read")
     found = []
     for is_check, group in groupby(rows, key=lambda row: row.kind == "check.answered"):
@@ -48,17 +48,23 @@ def events(entries: Iterable[Entry], reader: User, *, notes: Mapping[str, str] |
         if is_check and len(together) > 1:
             found.append(answers(together))
         else:
-            found += [event(row, names[row.actor], notes or {}, links=links) for row in together]
+            found += [event(row, names, notes or {}, links=links) for row in together]
     return found
 
 
-def event(row: Entry, name: str, notes: Mapping[str, str], *, links: bool) -> dict[str, Any]:
+def named(row: Entry) -> list[str]:
+    """Return whom an entry names: who acted, on whose behalf, and to whom a review was handed."""
+    others = [row.details.get("on_behalf_of"), row.details.get("to") if row.kind == "review.handed" else ""]
+    return [row.actor, *(str(name) for name in others if name)]
+
+
+def event(row: Entry, names: Mapping[str, str], notes: Mapping[str, str], *, links: bool) -> dict[str, Any]:
     """Return one entry as an event."""
     icon, tone = next((look for start, look in LOOKS.items() if row.kind.startswith(start)), ("open", "neutral"))
     return {
         "at": row.occurred_at,
         "actor": "",
-        "says": said(row, name),
+        "says": said(row, names),
         "note": notes.get(str(row.details.get("review")), ""),
         "icon": icon,
         "tone": tone,
@@ -67,8 +73,20 @@ def event(row: Entry, name: str, notes: Mapping[str, str], *, links: bool) -> di
     }
 
 
-def said(row: Entry, name: str) -> str:
+def voice(row: Entry, names: Mapping[str, str]) -> str:
+    """Return who did it, and on whose behalf, if any: "Sol for Rhea"."""
+    behalf = row.details.get("on_behalf_of")
+    return f"{names[row.actor]} for {names[str(behalf)]}" if behalf else names[row.actor]
+
+
+def said(row: Entry, names: Mapping[str, str]) -> str:
     """Return an entry's sentence; a verdict is told by its verb, because the page it stands on names the rest."""
+    name = voice(row, names)
+    if row.kind == "review.handed":
+        receiver = names.get(str(row.details.get("to")), "the group")
+        return f"{name} handed the review for {row.details.get('role')} to {receiver}."
+    if row.kind == "review.withdrawn":
+        return f"{name} took the verdict for {row.details.get('role')} back."
     verb = VERBS.get(str(row.details.get("verdict"))) if row.kind == "review.given" else None
     return f"{name} {verb} for {row.details.get('role')}." if verb else row.say(name)
 

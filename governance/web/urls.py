@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from governance.web import allowances, checks, decisions, findings, moves, policies, queues, submissions, waivers
+from governance.web import (
+    allowances,
+    blast,
+    checks,
+    decisions,
+    delegations,
+    findings,
+    forecast,
+    moves,
+    notices,
+    policies,
+    proposals,
+    queues,
+    submissions,
+    waivers,
+)
 
 app_name = "governance"
 VERSION = "versions/<str:slug>/<str:number>"
@@ -14,6 +29,9 @@ urlpatterns = [
     path("submissions/<uuid:public_id>/", submissions.submission, name="submission"),
     path("submissions/<uuid:public_id>/review/", submissions.review, name="review"),
     path("submissions/<uuid:public_id>/withdraw/", submissions.withdraw, name="withdraw"),
+    path("submissions/<uuid:public_id>/hand-over/", submissions.hand_over, name="hand-over"),
+    path("reviews/<uuid:public_id>/withdraw/", submissions.withdraw_review, name="review-withdraw"),
+    path("obligations/<uuid:public_id>/meet/", submissions.meet, name="obligation-meet"),
     path(f"{VERSION}/checks/<slug:name>/", checks.check, name="check"),
     path(f"{VERSION}/checks/<slug:name>/ask/", checks.ask_again, name="check-ask"),
     path(f"{VERSION}/do/nominate/", moves.nominate, name="nominate"),
@@ -23,9 +41,17 @@ urlpatterns = [
     path(f"{VERSION}/do/waive/", waivers.request_waiver, name="waiver-request"),
     path(f"{VERSION}/do/allow-global/", allowances.allow_global, name="allow-global"),
     path(f"{VERSION}/do/revoke-global/<uuid:public_id>/", allowances.revoke_global, name="revoke-global"),
+    path(f"{VERSION}/blast/", blast.radius, name="blast"),
+    path(f"{VERSION}/do/relicense/", blast.relicense, name="relicense"),
     path(f"{VERSION}/do/<slug:move>/", moves.make, name="move"),
+    path("notices/", notices.my_notices, name="notices"),
+    path("deputies/", delegations.deputies, name="deputies"),
+    path("deputies/<uuid:public_id>/end/", delegations.end, name="deputy-end"),
+    path("unattended/", delegations.unattended, name="unattended"),
     path("waivers/", waivers.waiver_list, name="waivers"),
     path("waivers/<uuid:public_id>/", waivers.waiver, name="waiver"),
+    path("forecast/", forecast.page, name="forecast"),
+    path("forecast/forecast.csv", forecast.download, name="forecast-csv"),
     path("findings/", findings.findings, name="findings"),
     # A database may put any character into the name of a vulnerability.
     path("findings/<path:vulnerability>/", findings.finding, name="finding"),
@@ -34,5 +60,8 @@ urlpatterns = [
     path("decisions/<uuid:public_id>/decision.sigstore.json", decisions.sigstore, name="decision-sigstore"),
     path("decisions/<uuid:public_id>/decision.dsse.json", decisions.dsse, name="decision-dsse"),
     path("policies/", policies.policy_list, name="policies"),
-    path("policies/<str:name>/<int:number>/", policies.policy, name="policy"),
+    path("policies/propose/", proposals.propose, name="propose"),
+    path("policies/proposals/<uuid:public_id>/", proposals.proposal, name="proposal"),
+    path("policies/<str:name>/<int:number>/", policies.read_policy, name="policy"),
+    path("policies/<str:name>/<int:number>/compare/<int:other>/", policies.compare, name="policy-compare"),
 ]

@@ -24,6 +24,7 @@ class Cast:
     sol: User
     iris: User
     alma: User
+    abel: User
     mallory: User
     cee_i: User
     otto: User
@@ -45,6 +46,7 @@ PEOPLE = {
     "sol": ("Sol Security", "security", "reviews for security too"),
     "iris": ("Iris Auditor", "auditor", "reads and exports everything, changes nothing"),
     "alma": ("Alma Admin", "administrator", "administers people, roles, tokens and keys"),
+    "abel": ("Abel Admin", "administrator", "administers too: publishing a policy takes both"),
     "mallory": ("Mallory Outside", None, "is on nobody's team"),
 }
 
@@ -84,7 +86,7 @@ def gather(*, password: str = "") -> Cast:
         **everybody,
         risk_models=risk_models,
         assistants=assistants,
-        policy=policy.publish_shipped(actor=setup),
+        policy=policy.install_shipped(actor=setup),
         ci_token=ci_token,
         deploy_token=deploy_token,
     )

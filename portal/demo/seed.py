@@ -11,7 +11,20 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit import sealer, serving
-from governance import advisories, lifecycle, promotions, reviews, submissions, triage, waivers
+from governance import (
+    advisories,
+    delegations,
+    handovers,
+    lifecycle,
+    policy,
+    promotions,
+    proposals,
+    reviews,
+    submissions,
+    triage,
+    waivers,
+)
+from governance.models import Submission
 from portal.demo import artifacts, documents
 from portal.demo.advisories import LATER, write_archive
 from portal.demo.cast import Cast, gather
@@ -34,6 +47,14 @@ LLM_PARTS = {
 }
 OLD_PARTS = {"torch": "2.4.0", "transformers": "4.35.2", "safetensors": "0.4.1", "requests": "2.31.0"}
 PROMPT_PARTS = {"jinja2": "3.1.6"}
+# Low risk is not possible with personal data, as the shipped policy says.
+USAGE = {
+    **DATASET,
+    "name": "product-usage-2026q2",
+    "uri": "s3://datasets/product-usage/2026q2",
+    "sha256": "12" * 32,
+    "personal_data": False,
+}
 # Questions that somebody has collected for research: no licence for a bank's product.
 SCRAPED = {
     **DATASET,
@@ -51,7 +72,7 @@ def seed(tell: Callable[[str], object]) -> Cast:
     archive = write_archive(Path(settings.VAR_DIR) / "osv-demo.zip")
     advisories.import_zip(archive, ecosystem="PyPI", actor=walk.cast.alma)
     tell("the cast is here, the policy is published, the builder's key is trusted")
-    for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving, tell_challenge):
+    for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving, tell_challenge, tell_people):
         tell(chapter(walk))
     sealer.seal_due()
     return walk.cast
@@ -73,7 +94,7 @@ def tell_scorer(walk: Walk) -> str:
     walk.approved(third)
     walk.promote(third, "staging")
     walk.promote(third)
-    sunset = timezone.now() + timedelta(days=45)
+    sunset = timezone.now() + timedelta(days=28)
     second.refresh_from_db()
     lifecycle.deprecate(
         second, actor=walk.cast.ada, successor=third, sunset_at=sunset, reason="2.0.0 is better on every metric."
@@ -90,10 +111,19 @@ def tell_scorer(walk: Walk) -> str:
 
 def tell_embedder(walk: Walk) -> str:
     """Walk an ONNX model to staging, and another one as far as its missing SBOM lets it."""
-    first = walk.candidate("churn-embedder", "1.0.0", artifacts.embedder(1), suffix="onnx", risk="low")
-    walk.approved(first, "staging")
+    words = {"suffix": "onnx", "risk": "low", "datasets": [USAGE]}
+    first = walk.candidate("churn-embedder", "1.0.0", artifacts.embedder(1), **words)
+    condition = ("Measure it again on the customers of September.", timezone.now() + timedelta(days=20))
+    reviews.approve(
+        walk.submit(first, "staging"),
+        actor=walk.cast.petra,
+        role="platform",
+        conditions=[condition],
+        proof=walk.proof(),
+    )
+    walk.work()
     walk.promote(first, "staging")
-    walk.candidate("churn-embedder", "1.1.0", artifacts.embedder(2), suffix="onnx", risk="low", without=("sbom",))
+    walk.candidate("churn-embedder", "1.1.0", artifacts.embedder(2), without=("sbom",), **words)
     return "churn-embedder: in staging, and a nominated draft without an SBOM"
 
 
@@ -250,3 +280,20 @@ def tell_challenge(walk: Walk) -> str:
         reason="We serve on one host, without the Mooncake integration.",
     )
     return "CVE-2025-32444: challenges credit-llm and what is made from it; security has to answer its team"
+
+
+def tell_people(walk: Walk) -> str:
+    """Let somebody go on leave with a deputy, hand a review over, and propose a stricter policy that waits for Abel."""
+    cast, now = walk.cast, timezone.now()
+    ends, why = now + timedelta(days=14), "On leave until the new month."
+    delegations.make(actor=cast.dana, role="product", deputy=cast.carl, ends_at=ends, reason=why)
+    waiting = Submission.objects.get(version__asset__slug="fraud-scorer", state="open")
+    handovers.hand_over(
+        waiting, actor=cast.rhea, role="security", receiver=cast.sol, reason="Sol knows the scorer's threat model."
+    )
+    text = policy.shipped().replace('latency/p95_ms: {max: "800"}', 'latency/p95_ms: {max: "300"}')
+    text = text.replace("latency/p95_ms: 800", "latency/p95_ms: 300").replace(
+        "latency/p95_ms: 801", "latency/p95_ms: 301"
+    )
+    proposals.propose(text, actor=cast.alma, note="Customers wait for answers: 300 ms at the 95th percentile.")
+    return "people: a deputy, a review handed over, and a proposed policy"

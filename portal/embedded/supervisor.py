@@ -1,4 +1,8 @@
-"""The commands that come before Django's settings: `demo`, `with_services`, `start`, and `scan`, which needs none."""
+"""The commands that come before Django's settings: `demo`, `with_services`, `start`, and `scan`, which needs none.
+
+`policy_test` is Django's, and is given what its settings ask for: it runs in the CI of a policy repository, which has
+no database, no broker and no secret.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,17 @@ from portal.embedded import demo, processes
 from portal.embedded.children import CannotStart
 from portal.embedded.services import throwaway
 
+# Asked for by the settings, and used by nothing that such a command does.
+UNUSED = {"DATABASE_URL": "postgresql:///none", "REDIS_URL": "redis://none", "SECRET_KEY": "not used by this command"}
+WITHOUT_SERVICES = {"policy_test"}
 USAGE = "usage: manage.py with_services [--durable] -- COMMAND…"
 
 
 def run(arguments: Sequence[str]) -> int | None:
     """Run one of our commands and return its exit code, or return None when the command is Django's."""
     commands = {"demo": run_demo, "with_services": run_with_services, "start": run_process, "scan": command.main}
+    if arguments and arguments[0] in WITHOUT_SERVICES:
+        os.environ.update({name: value for name, value in UNUSED.items() if not is_set(name)})
     if not arguments or arguments[0] not in commands:
         return None
     try:
@@ -27,6 +36,11 @@ def run(arguments: Sequence[str]) -> int | None:
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def is_set(name: str) -> bool:
+    """Return whether a setting is given, as text or as the name of a file that holds it."""
+    return name in os.environ or f"{name}_FILE" in os.environ
 
 
 def run_demo(arguments: Sequence[str]) -> int:

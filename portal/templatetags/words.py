@@ -64,6 +64,10 @@ LOOKS: dict[str, Look] = {
     "requested": Look("Requested", "info", "wait"),
     "granted": Look("Granted", "ok", "waiver"),
     "refused": Look("Refused", "bad", "fail"),
+    # How far a notice has come
+    "delivered": Look("Delivered", "ok", "pass"),
+    "undelivered": Look("Not delivered", "bad", "error"),
+    "kept": Look("Only here", "neutral", "bell"),
     # Kinds of asset
     "model": Look("Model", "neutral", "model"),
     "adapter": Look("Adapter", "neutral", "adapter"),

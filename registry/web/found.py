@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from governance import challenges
+from governance import challenges, doubts
 from governance.models import Challenge, Finding
 from governance.triage import sentences, tasks
 from registry import evidence
@@ -43,11 +43,14 @@ def vulnerabilities(version: Version) -> dict[str, Any]:
 
 
 def below(version: Version, opened: list[Challenge]) -> list[dict[str, Any]]:
-    """Return those of a version's challenges that come from what it is made from, each vulnerability once."""
+    """Return those of a version's challenges that do not come from its own findings, each cause once."""
     found: dict[str, Any] = {}
     for each in opened:
-        finding: Finding = each.finding
-        if finding.version_id != version.pk and finding.vulnerability not in found:
+        finding: Finding | None = each.finding
+        if finding is None:
+            label = doubts.of(each)
+            found.setdefault(label.name, {"label": label.name, "url": label.where, "due": each.due_at})
+        elif finding.version_id != version.pk and finding.vulnerability not in found:
             url = sentences.address(finding.vulnerability)
             found[finding.vulnerability] = {"label": finding.vulnerability, "url": url, "due": each.due_at}
     return list(found.values())

@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit import log, serving
-from governance import policy, standing
+from governance import challenges, doubts, dues, forecast, policy, requirements, standing
 from governance.checks import verdicts
 from governance.permissions import may, visible
 from governance.web import timeline
 from portal.lineage import Edge, Node, lineage
-from registry import composition
+from registry import composition, licensing
 from registry.models import Asset, User, Version
 from registry.web import attached, found, measured, ways
 from registry.web.forms import EvidenceForm
@@ -94,6 +94,7 @@ def tabs(version: Version, chosen: str) -> list[dict[str, Any]]:
 def overview(version: Version, user: User) -> dict[str, Any]:
     """Return the record as lists of labels and values, each with where it came from."""
     record = {group: [item(version, *row) for row in rows] for group, rows in RECORD.items()}
+    record["terms"][1:1] = relicensed(version)
     record["identity"].insert(0, {"label": "Identity digest", "value": version.identity_digest, "kind": "digest"})
     return record | {
         "people": [
@@ -104,7 +105,17 @@ def overview(version: Version, user: User) -> dict[str, Any]:
         "datasets": version.dataset_uses.select_related("dataset"),
         "components": version.components.select_related("part__asset"),
         "is_composed": composition.manifest(version) is not None,
+        "foreseen": forecast.soon(version, at=timezone.now()),
+        "my_teams": set(user.memberships.values_list("team_id", flat=True)),
     }
+
+
+def relicensed(version: Version) -> list[dict[str, Any]]:
+    """Return the licence that the version has now and who says so, where it is not the one it was registered with."""
+    return [
+        {"label": "Licence now", "value": f"{row.licence}, since {row.recorded_at:%d %b %Y} ({row.source})"}
+        for row in licensing.newest([version]).values()
+    ]
 
 
 def people(asset: Asset) -> list[dict[str, Any]]:
@@ -134,8 +145,7 @@ def answers(version: Version, user: User) -> dict[str, Any]:
     """Return how the version stands against every rule of the governing policy, failed first."""
     rules = policy.governing(version)
     now = timezone.now()
-    asked = {"baseline": rules.content["baseline"]["rules"]}
-    asked |= {name: rules.environment(name)["rules"] for name in rules.environments}
+    asked = requirements.rules_by_place(version, rules, at=now)
     groups = []
     for name, slugs in asked.items():
         found = verdicts.judge(version, slugs, rules, name, at=now)
@@ -165,7 +175,11 @@ def family(version: Version, user: User) -> dict[str, Any]:
     seen = set(rows.values_list("pk", flat=True))
     nodes = [node(row, is_seen=row.pk in seen) for row in known.values()]
     lines = [Edge(edge.part.label, edge.version.label, edge.get_role_display().lower()) for edge in edges]
-    return {"lineage": lineage(nodes, lines, focus=version.label), "has_family": bool(edges)}
+    return {
+        "lineage": lineage(nodes, lines, focus=version.label),
+        "has_family": bool(edges),
+        "doubts": [doubts.of(each) for each in challenges.open_of(version) if each.finding_id is None],
+    }
 
 
 def node(row: Version, *, is_seen: bool) -> Node:
@@ -183,6 +197,9 @@ def asked(version: Version, user: User) -> dict[str, Any]:
         "submissions": version.submissions.select_related("submitted_by", "policy").prefetch_related("decisions"),
         "promotions": version.promotions.select_related("promoted_by", "decision"),
         "waivers": version.waivers.select_related("requested_by", "decided_by"),
+        "conditions": dues.pending(timezone.now())
+        .filter(review__submission__version=version)
+        .select_related("review__submission__version__asset"),
     }
 
 

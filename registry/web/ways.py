@@ -58,6 +58,9 @@ def strip(
         "link": "Decision",
         "reasons": [placed(reason, version, may_submit) for reason in answer.reasons],
     }
+    if answer.allow and answer.challenges:
+        names = ", ".join(dict.fromkeys(each.name for each in answer.challenges))
+        return shown | {"tone": "warn", "icon": "warn", "says": f"May serve, but is challenged: {names}"}
     if opened is not None and not answer.allow:
         url = opened.get_absolute_url()
         return shown | {
@@ -146,6 +149,9 @@ def rare_steps(version: Version, user: User, address: list[str], now: dict[str, 
         found.append(
             {"label": "Request a waiver", "url": reverse("governance:waiver-request", args=address), "icon": "waiver"}
         )
+    if version.is_frozen and may(user, "version.relicense", version):
+        url = reverse("governance:relicense", args=address)
+        found.append({"label": "Record another licence", "url": url, "icon": "policy"})
     icons = {"deprecate": "sunset", "retire": "archive"}
     return found + [
         {

@@ -16,7 +16,7 @@ from tests.architecture.house import ROOT, parse
 # What stands beside the members of a family: their protocol, and what works with all of them.
 AROUND = {
     "governance/checks": {
-        *("__init__", "base", "runner", "verdicts"),
+        *("__init__", "base", "runner", "verdicts", "custom"),
         *("attestations", "keyless", "model_signing", "sources", "measurements", "staleness"),
     },
     "audit/reports": {"__init__", "base"},
@@ -67,7 +67,8 @@ def test_every_check_is_named_known_documented_and_tested(check: Check) -> None:
 
 def test_the_policy_schema_knows_no_other_rule() -> None:
     slugs = {check.slug for check in CHECKS}
-    assert set(policy.SCHEMA["properties"]["rules"]["properties"]) == slugs
+    # What a policy writes itself is no check: it stands beside them.
+    assert set(policy.SCHEMA["properties"]["rules"]["properties"]) - {"custom"} == slugs
     assert set(policy.SCHEMA["$defs"]["ruleList"]["items"]["enum"]) == slugs
 
 
@@ -92,3 +93,15 @@ def test_every_reader_and_report_is_tested() -> None:
     tests = list((ROOT / "tests").rglob("test_*.py"))
     named = " ".join(path.stem + path.read_text(encoding="utf-8") for path in tests)
     assert [home(each) for each in (*READERS, *REPORTS) if home(each) not in named] == []
+
+
+def test_a_check_that_is_asked_under_a_condition_alone_is_said_to_be_asked_there() -> None:
+    places = {"staging": {"rules": ["licence"]}, "production": {"rules": [], "when": [{"rules": ["evaluations"]}]}}
+    shipped = {"baseline": {"rules": ["identity"]}, "environments": places}
+    found = {slug: handbook.asked_for(slug, shipped) for slug in ("identity", "licence", "evaluations", "provenance")}
+    assert found == {
+        "identity": ["candidate"],
+        "licence": ["staging"],
+        "evaluations": ["production"],
+        "provenance": [],
+    }

@@ -20,12 +20,30 @@ from audit.models import AppendOnly, Entry, Governed, InsertOnly, UnrecordedChan
 from audit.models.bases import GovernedQuerySet, InsertOnlyQuerySet
 from audit.rows import recorded_models
 from audit.verifier import LEDGER_TABLES, verify
-from governance import allowances, decisions, keys, lifecycle, promotions, reviews, triage, waivers
-from governance.models import Decision, TrustedKey
+from governance import (
+    allowances,
+    decisions,
+    delegations,
+    handovers,
+    keys,
+    lifecycle,
+    notices,
+    obligations,
+    promotions,
+    proposals,
+    relicensing,
+    reviews,
+    submissions,
+    triage,
+    waivers,
+)
+from governance.models import Decision, Notice, TrustedKey
+from governance.notices import hooks
 from portal.demo import documents
 from portal.errors import Refused
 from registry import drafts, intake, people, sharing, signatures, tokens
 from registry.models import AccessToken, Version
+from tests import policies
 from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.governance.checks.private_sigstore import Instance
 from tests.governance.scanning.assemble import name
@@ -46,7 +64,9 @@ LOOSE = {
     "AssetGroupGrant",
     "AssetUserGrant",
     "CheckRequest",
+    "DeliveryAttempt",
     "Export",
+    "Notice",
     "Pending",
     "User",
 }
@@ -110,6 +130,7 @@ def live(walk: Walk, folder: Path) -> None:
     walk.promote(first, walk.approved(first, "staging").environment)
     walk.approved(first)
     promotions.ask_gate(first.identity_digest, "production", "billing", actor=deployer(walk))
+    surround_a_verdict(walk, first)
     bundle = walk.candidate(
         "fraud-desk", "1.0.0", None, kind="bundle", components=[{"role": "member", "version": first.label}]
     )
@@ -121,6 +142,8 @@ def live(walk: Walk, folder: Path) -> None:
     rejected = walk.submit(bundle, "production")
     reviews.reject(rejected, actor=cast.rhea, role="security", note="Not like this.", proof=walk.proof())
     decisions.revoke(Decision.objects.get(version=first, environment="production"), actor=cast.sol, reason="Recalled.")
+    told = {"source": "https://example.com/terms", "reason": "The vendor said so."}
+    relicensing.record(first, "MIT", actor=cast.ada, **told)
     drafts.start_draft(first.asset, "1.1.0", actor=cast.ada, copy_from=first)
     intake.change_asset(first.asset, actor=cast.ada, description="Scores card transactions.")
     sharing.share(first.asset, cast.mallory, "contribute_asset", actor=cast.ada)
@@ -128,11 +151,24 @@ def live(walk: Walk, folder: Path) -> None:
     rest_on_a_waiver(walk)
     challenge(walk, first, folder)
     allow_what_is_held(walk)
+    change_the_policy(walk)
     measured = first.evidence.get(kind="evaluation")
     signatures.sign(measured, actor=cast.ada, capacity="head of validation", statement="I ran it.")
     administer(walk)
     report(walk, first.identity_digest)
     walk.work()
+
+
+def surround_a_verdict(walk: Walk, version: Version) -> None:
+    """Approve under a condition and agree that it is met, take the approval back, and hand the role over."""
+    rhea, sol = walk.cast.rhea, walk.cast.sol
+    submission = walk.submit(version, "production")
+    asked = [("Attach the report.", timezone.now() + timedelta(days=9))]
+    given = reviews.approve(submission, actor=rhea, role="security", proof=walk.proof(), conditions=asked)
+    obligations.meet(given.obligations.get(), actor=sol, note="It is attached.")
+    reviews.withdraw(given, actor=rhea, reason="I had the wrong table open.")
+    handovers.hand_over(submission, actor=rhea, role="security", receiver=sol, reason="Sol knows it.")
+    submissions.withdraw(submission, actor=walk.cast.ada)
 
 
 def challenge(walk: Walk, version: Version, folder: Path) -> None:
@@ -172,6 +208,17 @@ def allow_what_is_held(walk: Walk) -> None:
     allowances.revoke(allowed, actor=walk.cast.sol, reason="It was replaced.")
 
 
+def change_the_policy(walk: Walk) -> None:
+    """Publish another text while two submissions are open, and answer two more proposals with no."""
+    version = walk.candidate("router", "1.0.0", artifacts.scorer(4))
+    kept, moved = (walk.submit(version, place) for place in ("staging", "production"))
+    policies.publish(policies.shipped("waivers.max_days", 60), walk.cast, **{str(moved.public_id): {"do": "move"}})
+    assert kept.history.first().policy_until == kept.due_at
+    refused, withdrawn = policies.shipped("waivers.max_days", 70), policies.shipped("waivers.max_days", 80)
+    proposals.decline(policies.propose(refused, walk.cast), actor=walk.cast.abel, note="Too long.")
+    proposals.withdraw(policies.propose(withdrawn, walk.cast), actor=walk.cast.alma)
+
+
 def deployer(walk: Walk) -> object:
     walk.cast.otto.token_scopes = frozenset({"gate", "serving"})  # type: ignore[attr-defined]
     return walk.cast.otto
@@ -181,9 +228,13 @@ def administer(walk: Walk) -> None:
     """Do what administrators do, and take it back."""
     alma, ben = walk.cast.alma, walk.cast.ben
     people.take_seat(people.give_seat(ben, "platform", actor=alma), actor=alma)
+    week = timezone.now() + timedelta(days=7)
+    delegations.end(delegations.make(actor=walk.cast.dana, role="product", deputy=ben, ends_at=week), actor=alma)
     people.leave_team(people.join_team(walk.cast.assistants, walk.cast.ada, actor=alma), actor=alma)
     people.set_password(ben, "another good phrase", actor=alma)
     tokens.revoke(AccessToken.objects.get(label="pipeline"), actor=alma)
+    notices.choose(actor=ben, pace="daily")
+    hooks.add("pager", "https://pager.example/secretpath", actor=alma)
     keys.revoke(TrustedKey.objects.get(), actor=alma, reason="The builder is retired.")
     now = timezone.now()
     signers = {"identities": [{"issuer": "https://ci.example", "identity": "https://ci.example/builds"}]}
@@ -322,3 +373,12 @@ def test_no_entry_holds_a_secret_or_a_name(history: Walk, db: None) -> None:
     for told in (b"another good phrase", b"@example.com", b"Ada Owner", history.cast.ci_token.encode()):
         assert told not in bodies
     assert documents.BUILDER.encode() in bodies
+
+
+def test_no_notice_holds_a_secret_an_address_or_what_somebody_typed(history: Walk, db: None) -> None:
+    said = " ".join(f"{row.cause} {row.subject} {row.text} {row.url}" for row in Notice.objects.all())
+    assert said
+    for told in ("another good phrase", "@example.com", "Recalled.", "Not like this.", "Only the team sees it."):
+        assert told not in said
+    for told in ("secretpath", history.cast.ci_token, history.cast.deploy_token):
+        assert told not in said

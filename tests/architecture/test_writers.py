@@ -11,6 +11,7 @@ from tests.architecture.house import Module, called, doors, inside, modules
 WRITERS = {
     ("governance.lifecycle", "write"): "a version",
     ("governance.submissions", "close"): "a submission",
+    ("governance.proposals", "answer"): "a proposal: published, declined or withdrawn",
     ("governance.waivers", "decide"): "a waiver: granted or refused",
     ("governance.waivers", "revoke"): "a waiver: revoked",
     ("audit.exports.builder", "claim"): "an export, which is a job: running",

@@ -18,7 +18,7 @@ from pytest_django import DjangoDbBlocker
 from audit import log
 from audit.events import Event
 from audit.models import Entry
-from governance import challenges, findings, lifecycle, reviews, standing, sweeps, waivers
+from governance import challenges, counting, findings, lifecycle, reviews, standing, sweeps, waivers
 from governance.models import Challenge, ChallengeEnd, Finding
 from governance.models.findings import Triage
 from registry import evidence
@@ -92,9 +92,9 @@ def triage(finding: Finding, answer: Triage, lineage: Lineage, until: datetime |
 
 
 def open_against(at: datetime | None = None) -> list[str]:
-    """Return the names of the versions that are challenged, as of an instant."""
+    """Return the names of the versions that are challenged by a finding, as of an instant."""
     found = challenges.open_for(Version.objects.all(), at)
-    return sorted(challenge.version.label for rows in found.values() for challenge in rows)
+    return sorted(each.version.label for rows in found.values() for each in rows if each.cause == "finding")
 
 
 EVERYBODY = ["fraud-desk@1.0.0", "fraud-lora@1.0.0", "fraud-scorer@1.0.0"]
@@ -216,6 +216,7 @@ def test_a_retired_version_is_challenged_no_longer_and_the_others_are(
     sweeps.sweep_due()
     assert open_against() == ["fraud-desk@1.0.0", "fraud-scorer@1.0.0"]
     assert ChallengeEnd.objects.get().reason == "The version is retired."
+    assert Challenge.objects.get(cause="base_retired").version == lineage.bundle
 
 
 def test_nothing_is_written_when_the_time_has_run_out(lineage: Lineage, advise: Callable[..., None]) -> None:
@@ -320,7 +321,7 @@ def until(day: int) -> dict[str, Any]:
 def test_a_finding_counts_from_when_it_last_began_to_stand_in_the_way(
     history: list[Any], rule: dict[str, str], day: int | None
 ) -> None:
-    began = challenges.counts_since(history, rule, DAY + timedelta(days=10))
+    began = counting.counts_since(history, rule, DAY + timedelta(days=10))
     assert began == (None if day is None else DAY + timedelta(days=day))
 
 
@@ -332,15 +333,12 @@ def test_a_finding_counts_from_when_it_last_began_to_stand_in_the_way(
         ({"block": "high", "grace_days": 3, "on_new": "challenge"}, 3),
         ({"block": "high", "on_new": "show"}, None),
         ({"block": "critical"}, None),
-        (None, None),
     ],
 )
 def test_the_policy_that_a_decision_was_made_under_says_whether_and_for_how_long(
-    rule: dict[str, Any] | None, days: int | None
+    rule: dict[str, Any], days: int | None
 ) -> None:
-    asked = ["vulnerabilities"] if rule is not None else []
-    text = {"baseline": {"rules": []}, "environments": {"production": {"rules": asked}}}
-    rules = SimpleNamespace(content=text, rule=lambda slug: rule or {}, environment=text["environments"].get)
+    rules = SimpleNamespace(rule=lambda slug: rule)
     decision: Any = SimpleNamespace(
         submission=SimpleNamespace(policy=rules), environment="production", made_at=DAY + timedelta(days=1)
     )

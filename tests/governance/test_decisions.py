@@ -76,9 +76,13 @@ def test_every_rule_is_in_it_with_the_run_that_answered(scene: Scene) -> None:
     told = predicate(walk.approved(version))
     assert [each["id"] for each in told["checks"]] == [
         "metadata", "checksum", "artifact-scan", "sbom", "provenance",
-        "vulnerabilities", "licence", "evaluations", "owners", "base-model",
+        "vulnerabilities", "licence", "evaluations", "owners", "base-model", "no-personal-data-in-low-risk",
     ]  # fmt: skip
     runs = {str(run.public_id): run for run in version.check_runs.all()}
+    # The policy's own rule has no run: it says which policy answered, and over what.
+    own = told["checks"].pop()
+    assert (own["run"], own["result"]) == (None, "PASSED")
+    assert own["tool"] == {"name": "condition", "version": walk.cast.policy.digest}
     for each in told["checks"]:
         run = runs[each["run"]]
         assert (each["id"], each["result"]) == (run.check_slug, run.outcome.upper())

@@ -115,7 +115,7 @@ def test_what_is_challenged_is_promoted_nowhere_and_can_be_gone_back_to_while_it
     assert refusal.value.code == "challenged"
     [reason] = refusal.value.reasons
     assert reason.rule == "challenged"
-    assert "GHSA-1111-1111-1111 (critical) is open against fraud-scorer@1.0.0, to be answered by" in reason.says
+    assert "GHSA-1111-1111-1111 (critical) has been open against fraud-scorer@1.0.0 since" in reason.says
     assert reason.fix
     assert walk.promote(second).version == second
     assert count_rows() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
@@ -196,6 +197,23 @@ def test_a_vulnerability_in_a_base_is_named_by_the_base_and_once(scene: Scene, t
     assert f"open against {base.label} since" in answer.says
     assert f", which {adapter.label} is made from, and was due on" in answer.says
     assert standing.of(base, "staging").challenges == ()
+
+
+def test_a_vulnerability_in_two_components_is_tolerated_only_when_both_are() -> None:
+    now = timezone.now()
+
+    def row(due: datetime, tolerated: datetime | None) -> dict[str, Any]:
+        known = {"cause": "finding", "licence": None, "vulnerability": "CVE-1", "severity": "high", "met": None}
+        times = {"since": now.isoformat(), "due": due.isoformat()}
+        return {**known, **times, "slug": "a", "number": "1.0.0", "tolerated": tolerated and tolerated.isoformat()}
+
+    day = timedelta(days=1)
+    covered, open_one = row(now, now + 2 * day), row(now + 10 * day, None)
+    for rows in ([covered, open_one], [open_one, covered]):
+        [doubt] = standing.read_challenges(rows, "a@1.0.0")
+        assert (doubt.tolerated_until, doubt.due) == (None, now + 2 * day)
+    [doubt] = standing.read_challenges([covered, row(now, now + 3 * day)], "a@1.0.0")
+    assert doubt.tolerated_until == now + 2 * day
 
 
 def test_one_answer_costs_one_question_and_many_cost_one_an_environment(

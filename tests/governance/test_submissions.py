@@ -18,6 +18,7 @@ from governance.models.submissions import SubmissionState
 from portal.errors import Invalid, Refused
 from registry import evidence
 from registry.models import Version
+from tests import policies
 from tests.factories import Walk, artifacts, import_advisories, osv
 from tests.scene import Scene
 from tests.web.services import count_rows
@@ -86,7 +87,7 @@ def test_another_environment_or_another_policy_is_another_dossier(scene: Scene) 
     staging, production = (walk.submit(version, name) for name in ("staging", "production"))
     assert staging.dossier_digest != production.dossier_digest
     text = (policy.FOLDER / "default.yaml").read_text().replace("max_age_days: 30", "max_age_days: 31")
-    staging.policy = policy.publish(text, actor=walk.cast.alma)
+    staging.policy = policies.publish(text, walk.cast)
     assert submissions.current_digest(staging) != staging.dossier_digest
 
 

@@ -108,6 +108,8 @@ def test_what_waits_for_a_worker_is_counted_for_the_health_page(walk: Walk) -> N
         "decisions to sign": 0,
         "entries to seal": Entry.objects.count(),
         "exports to build": 0,
+        "notices given up within a day": 0,
+        "notices to deliver": 0,
     }
     walk.work()
     assert set(health._count_due().values()) == {0}

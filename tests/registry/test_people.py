@@ -97,7 +97,30 @@ def test_a_closed_account_stays_and_can_do_nothing(walk: Walk) -> None:
     assert User.objects.get(username="petra").seats.exists()
     assert not gone.has_perm("policy.read")
     with pytest.raises(PermissionDenied):
-        people.found_team("more", actor=people.close_account(walk.cast.alma, actor=walk.cast.alma), name="More")
+        people.found_team("more", actor=people.close_account(walk.cast.alma, actor=walk.cast.abel), name="More")
+
+
+def test_an_account_that_must_stay_is_not_closed(walk: Walk) -> None:
+    cast, setup = walk.cast, User.objects.system("setup")
+    for account, actor, code in (
+        (cast.alma, cast.alma, "own_account"),
+        (setup, cast.alma, "system_account"),
+    ):
+        with pytest.raises(Refused) as refusal:
+            people.close_account(account, actor=actor)
+        assert refusal.value.code == code
+    people.close_account(cast.abel, actor=cast.alma)
+    with pytest.raises(Refused, match="last active administrator"):
+        people.close_account(cast.alma, actor=setup)
+    assert User.objects.get(username="alma").is_active
+
+
+def test_closing_it_once_more_changes_nothing(walk: Walk) -> None:
+    gone = people.close_account(walk.cast.otto, actor=walk.cast.alma)
+    assert not gone.tokens.filter(revoked_at=None).exists()
+    before = count_rows()
+    assert people.close_account(gone, actor=walk.cast.alma).left_at == gone.left_at
+    assert count_rows() == before
 
 
 def test_a_team_is_founded_once_and_joined_once(walk: Walk) -> None:

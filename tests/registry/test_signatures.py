@@ -118,13 +118,13 @@ def test_whoever_signed_a_report_cannot_approve_the_version(walk: Walk) -> None:
     petra: Any = walk.cast.petra
     (row,) = [each for each in queries.queue(petra) if each.submission == submission]
     assert row.is_my_turn
-    waiting = queries.count_waiting(petra, {"platform"})
+    waiting = queries.count_waiting(petra)
     signatures.sign(version.evidence.get(kind="evaluation"), actor=petra, **WORDS)
     walk.work()
     (row,) = [each for each in queries.queue(petra) if each.submission == submission]
     assert row.involvement == ("Petra Platform signed a report of it.",)
     assert not row.is_my_turn
-    assert queries.count_waiting(petra, {"platform"}) == waiting - 1
+    assert queries.count_waiting(petra) == waiting - 1
     with pytest.raises(Refused) as refusal:
         reviews.approve(submission, actor=petra, role="platform", proof=walk.proof())
     assert refusal.value.code == "not_independent"

@@ -22,7 +22,19 @@ from registry.web.version_page import TABS
 from tests.web.visitors import enter
 
 NARROW, WIDE = {"width": 320, "height": 800}, {"width": 1280, "height": 900}
-LISTS = ("/", "/queue/", "/catalogue/", "/register/", "/findings/", "/waivers/", "/policies/")
+LISTS = (
+    "/",
+    "/queue/",
+    "/catalogue/",
+    "/register/",
+    "/findings/",
+    "/waivers/",
+    "/policies/",
+    "/forecast/",
+    "/deputies/",
+    "/unattended/",
+    "/notices/",
+)
 
 
 def pages_of_reviewers() -> Iterator[str]:
@@ -52,6 +64,7 @@ def pages_of_owners() -> Iterator[str]:
     yield from ("/catalogue/?q=nothing-like-it", "/catalogue/?state=retired&risk=medium")
     serving = ["fraud-scorer", "2.0.0"]
     yield from (reverse("registry:version-tab", args=[*serving, tab]) for tab in TABS)
+    yield reverse("registry:version-as-of", args=serving)
     yield reverse("registry:version-edit", args=["fraud-scorer", "2.2.0"])
     report = Evidence.objects.filter(kind="evaluation", version__number="2.0.0", version__asset__slug="fraud-scorer")
     yield reverse("registry:report-sign", args=[report[0].public_id])

@@ -126,6 +126,9 @@ def test_a_challenged_version_serves_until_its_time_runs_out_and_the_answer_says
         assert answer["allow"] is True
     [challenge] = answer["challenges"]
     assert challenge == {
+        "cause": "finding",
+        "says": challenge["says"],
+        "fix": challenge["fix"],
         "vulnerability": "GHSA-1111-1111-1111",
         "severity": "critical",
         "version": "fraud-scorer@1.0.0",

@@ -23,6 +23,7 @@ from portal.demo import documents
 from portal.demo.walk import DATASET
 from registry import drafts, evidence, intake
 from registry.models import User, Version
+from tests import policies
 from tests.factories import artifacts
 from tests.scene import Scene, staged
 from tests.web.visitors import order_of, read, visit
@@ -197,7 +198,7 @@ def test_an_open_submission_under_an_older_policy_is_asked_again_too(scene: Scen
     version, cast = scene.version, scene.walk.cast
     scene.walk.submit(version, "staging")
     text = (policy.FOLDER / "default.yaml").read_text(encoding="utf-8").replace("max_days: 90", "max_days: 30")
-    newer = policy.publish(text, actor=cast.alma)
+    newer = policies.publish(text, cast)
     runner.ask_again(version, "checksum", actor=cast.ada)
     assert set(CheckRequest.objects.values_list("policy", flat=True)) == {cast.policy.pk, newer.pk}
 

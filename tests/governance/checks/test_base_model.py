@@ -34,6 +34,7 @@ def challenge(scene: Scene, version: Version) -> Challenge:
         finding = Finding.objects.create(version=version, purl="pkg:pypi/numpy@2.2.6", found_at=now, **told)
         return Challenge.objects.create(
             version=version,
+            root=version,
             finding=finding,
             policy=scene.walk.cast.policy,
             opened_at=now,

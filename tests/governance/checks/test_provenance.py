@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from governance import keys, reviews
+from governance import independence, keys, reviews
 from governance.checks import runner
 from governance.checks.provenance import FIXES, Provenance
 from governance.models import TrustedKey
@@ -303,7 +303,7 @@ def test_only_keys_that_could_sign_what_is_attached_make_an_answer_stale(scene: 
 )
 def test_an_approver_who_committed_cannot_approve(attach: Attach, scene: Scene, told: dict[str, Any]) -> None:
     walk, version = scene
-    assert reviews.hand_in(version, walk.cast.petra) == []
+    assert independence.hand_in(version, walk.cast.petra) == []
     built(attach, scene, version, **told)
     walk.work()
     submission = walk.submit(version, "staging")
@@ -311,4 +311,4 @@ def test_an_approver_who_committed_cannot_approve(attach: Attach, scene: Scene, 
         reviews.approve(submission, actor=walk.cast.petra, role="platform", proof=walk.proof())
     assert refusal.value.code == "not_independent"
     assert "is a commit author behind the build" in str(refusal.value)
-    assert reviews.hand_in(version, walk.cast.rhea) == []
+    assert independence.hand_in(version, walk.cast.rhea) == []

@@ -19,6 +19,7 @@ from governance.checks import BY_SLUG
 from governance.models import AdvisoryImport, Finding
 from portal.demo import documents
 from registry.models import User, Version
+from tests import policies
 from tests.factories import import_advisories, osv
 from tests.governance.checks.conftest import Ask, Attach
 from tests.scene import Scene
@@ -141,7 +142,7 @@ def test_an_answer_changes_with_the_age_that_some_policy_allows_and_with_nothing
 ) -> None:
     content = policy.read((policy.FOLDER / "default.yaml").read_text())
     content["rules"]["vulnerabilities"]["advisories_max_age_days"] = 7
-    policy.publish(json.dumps(content), actor=scene.walk.cast.alma)
+    policies.publish(content, scene.walk.cast)
     findings.rematch_due()
     before = inputs(scene)
     with time_machine.travel(timezone.now() + timedelta(days=6)):
