@@ -22,7 +22,7 @@ def wanted(submission: Submission, roles: Iterable[str], to: Iterable[User], cau
         cause=f"submission:{submission.public_id}:{cause}",
         to=to,
         subject=f"{submission} waits for your review",
-        text=f"{submission} waits for {words}, to be answered by {submission.due_at:%Y-%m-%d %H:%M} UTC.",
+        text=f"{submission} waits for {words}, to be answered by {submission.ends_at:%Y-%m-%d %H:%M} UTC.",
         url=submission.get_absolute_url(),
         asset=submission.version.asset,
     )

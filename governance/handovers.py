@@ -79,14 +79,14 @@ def expect_able(submission: Submission, receiver: User, role: str) -> None:
 
 def tell_receiver(made: Handover) -> None:
     """Tell the receiver that a role's answer is wanted from them."""
-    submission, ends = made.submission, submissions.ends_at(made.submission)
+    submission = made.submission
     if made.receiver is not None:
         notices.tell(
             Kind.REVIEW_WANTED,
             cause=f"handover:{made.pk}",
             to=[made.receiver],
             subject=f"{submission} was handed to you",
-            text=f"{made.giver} asks you to answer for {made.role}, by {ends:%Y-%m-%d %H:%M} UTC.",
+            text=f"{made.giver} asks you to answer for {made.role}, by {submission.ends_at:%Y-%m-%d %H:%M} UTC.",
             url=submission.get_absolute_url(),
             asset=submission.version.asset,
         )

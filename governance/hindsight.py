@@ -172,7 +172,7 @@ def submissions(version: Version, at: datetime) -> tuple[PastSubmission, ...]:
 def past_submission(row: Any, at: datetime) -> PastSubmission:
     """Return a submission, its verdicts in `given`, as it stood; overdue is lapsed, whenever it was written down."""
     state = row.state if row.closed_at is not None and row.closed_at <= at else SubmissionState.OPEN
-    if state == SubmissionState.OPEN and at >= min(filter(None, (row.due_at, row.policy_until))):
+    if state == SubmissionState.OPEN and at >= row.ends_at:
         state = SubmissionState.LAPSED
     return PastSubmission(row, state, tuple((review, was_withdrawn(review, at)) for review in row.given))
 

@@ -271,7 +271,7 @@ def read_choice(
         return {"do": "move"}
     if do != "finish":
         raise Invalid(Fault(f"{field}.do", show(do), "move or finish"))
-    until, last = choice.get("until"), submissions.ends_at(submission)
+    until, last = choice.get("until"), submission.ends_at
     if not isinstance(until, datetime) or until.tzinfo is None or not at < until <= last:
         expected = f"an instant after now and not after {last:%Y-%m-%d %H:%M} UTC, when it lapses anyway"
         raise Invalid(Fault(f"{field}.until", show(str(until)) if until else "nothing", expected))

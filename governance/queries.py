@@ -62,7 +62,7 @@ class QueueRow:
     @property
     def is_overdue(self) -> bool:
         """Return whether less than two days are left."""
-        return submissions.ends_at(self.submission) - self.at < timedelta(days=2)
+        return self.submission.ends_at - self.at < timedelta(days=2)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def queue(user: User, *, role: str = "", environment: str = "", risk: str = "") 
     if risk:
         rows = rows.filter(version__risk=risk)
     found = [row for row in build_rows(user, list(rows[:MAX_ROWS])) if not role or role in row.missing]
-    return sorted(found, key=lambda row: (not row.is_my_turn, submissions.ends_at(row.submission)))
+    return sorted(found, key=lambda row: (not row.is_my_turn, row.submission.ends_at))
 
 
 def count_waiting(user: User) -> int:

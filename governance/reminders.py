@@ -39,7 +39,7 @@ def steps(submission: Submission) -> list[Step]:
 
     Where there is little time, there is no second reminder, and the last quarter counts as the last day.
     """
-    start, end = submission.submitted_at, submissions.ends_at(submission)
+    start, end = submission.submitted_at, submission.ends_at
     half = start + (end - start) / 2
     found = [Step(half, "half", Kind.REVIEW_REMINDED)]
     if end - 2 * DAY > half:
@@ -71,7 +71,7 @@ def remind(pk: int) -> int:
         sweeps.require("sweep", submission)
         now = timezone.now()
         step = step_at(submission, now)
-        if step is None or not submission.is_open or submissions.ends_at(submission) <= now:
+        if step is None or not submission.is_open or submission.ends_at <= now:
             return 0
         roles = unanswered(submission)
         return tell(submission, step, roles) if roles else 0
@@ -88,7 +88,7 @@ def unanswered(submission: Submission) -> list[str]:
 
 def tell(submission: Submission, step: Step, roles: list[str]) -> int:
     """Tell the people of some roles about one step; the last one also everybody in them, and who keeps the asset."""
-    asset, end = submission.version.asset, submissions.ends_at(submission)
+    asset, end = submission.version.asset, submission.ends_at
     to: list[User | str] = [*handovers.asked(submission, roles)]
     if step.kind == Kind.REVIEW_ESCALATED:
         to += [*addressees.keepers(asset), *(seat.user for seat in addressees.seated(asset, roles))]

@@ -191,11 +191,8 @@ def of_submission(submission: Submission, rules: Policy, answers: Answers) -> Fl
     place = submission.environment
     named = {"kind": "submission", "id": str(submission.public_id), "where": submission.get_absolute_url()}
     flip = compare(submission.version, place, submission.policy, rules, answers, named)
-    wanted = [
-        review.role
-        for review in submission.reviews.filter(verdict="request_changes", withdrawal=None)
-        if review.dossier_digest == submissions.current_digest(submission)
-    ]
+    asked = submission.reviews.filter(verdict="request_changes", withdrawal=None)
+    wanted = [each.role for each in asked.filter(dossier_digest=submissions.current_digest(submission))]
     if not wanted or not flip.can_move:
         return flip
     # Only new content closes a request for changes; another policy would void it without any.

@@ -262,14 +262,9 @@ def answerable(at: datetime) -> Q:
     return Q(due_at__gt=at) & (Q(policy_until=None) | Q(policy_until__gt=at))
 
 
-def ends_at(submission: Submission) -> datetime:
-    """Return when an open submission lapses: when its answer is due, or its older policy ends before that."""
-    return min(filter(None, (submission.due_at, submission.policy_until)))
-
-
 def why_lapsed(submission: Submission) -> str:
     """Return why a submission whose time is over lapses."""
-    if ends_at(submission) == submission.due_at:
+    if submission.ends_at == submission.due_at:
         return "Nobody answered in time."
     return f"Nobody answered while {submission.policy} could still be decided under."
 
@@ -302,7 +297,7 @@ def lapse_due() -> int:
         with transaction.atomic():
             submission = lock(found)
             sweeps.require("sweep", submission)
-            if submission.is_open and ends_at(submission) <= timezone.now():
+            if submission.is_open and submission.ends_at <= timezone.now():
                 close(submission, SubmissionState.LAPSED, actor=sweeps, because=why_lapsed(submission))
                 lapsed += 1
     return lapsed

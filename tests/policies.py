@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from django.utils import timezone
 
-from governance import cases, policy, proposals, replay, submissions
+from governance import cases, policy, proposals, replay
 from governance.models import Policy, PolicyProposal, Submission
 from tests.factories import Cast
 
@@ -50,7 +50,7 @@ def propose(text: str | Mapping[str, Any], cast: Cast) -> PolicyProposal:
 
 def choose(proposal: PolicyProposal, do: str = "finish", until: datetime | None = None) -> dict[str, dict[str, Any]]:
     """Return the same choice for every open submission under a policy."""
-    ends = {str(each.public_id): until or submissions.ends_at(each) for each in waiting(proposal)}
+    ends = {str(each.public_id): until or each.ends_at for each in waiting(proposal)}
     return {key: {"do": do} if do == "move" else {"do": do, "until": end} for key, end in ends.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 from django.db import models
 from django.urls import reverse
@@ -69,6 +70,11 @@ class Submission(Governed):
     def ledger_digest(self) -> str:
         """Return the dossier digest the submission stands on."""
         return self.dossier_digest
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return when it lapses unanswered: when its answer is due, or its older policy ends before that."""
+        return min(filter(None, (self.due_at, self.policy_until)))
 
     @property
     def is_open(self) -> bool:

@@ -228,7 +228,7 @@ def submission_line(row: Submission) -> SubmissionLine:
         environment=row.environment,
         state=row.state,
         submitted_at=seal.instant(row.submitted_at),
-        due_at=seal.instant(submissions.ends_at(row)),
+        due_at=seal.instant(row.ends_at),
     )
 
 

@@ -105,7 +105,7 @@ def queue_row(row: queries.QueueRow) -> dict[str, Any]:
         "blockers": len(row.blockers),
         "risk": submission.version.risk,
         "since": submission.submitted_at,
-        "due": submissions.ends_at(submission),
+        "due": submission.ends_at,
         "changed": "changed" if row.has_changed else "",
         "unchanged": "no change" if row.my_verdict else "not answered",
         "is_my_turn": row.is_my_turn,
@@ -299,8 +299,8 @@ def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[di
     }
     if not submission.is_open:
         return strip | closed_strip(submission)
-    if timezone.now() >= submissions.ends_at(submission):
-        says = f"Unanswered is no: its time ran out on {day(submissions.ends_at(submission))}"
+    if timezone.now() >= submission.ends_at:
+        says = f"Unanswered is no: its time ran out on {day(submission.ends_at)}"
         return strip | {"allow": False, "says": says}
     if blocking and all(each.outcome in PENDING for each in blocking):
         says = f"Waits for {listed([each.title.lower() for each in blocking])} to be checked"

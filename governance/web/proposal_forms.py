@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 
-from governance import policy, submissions
+from governance import policy
 from governance.models import Submission
 from governance.web.forms import WHEN
 from portal.errors import Fault, Invalid, Refused
@@ -96,4 +96,4 @@ class AnswerForm(forms.Form):
 
 def latest(submission: Submission) -> Any:
     """Return the last whole minute in which a submission can still be answered."""
-    return submissions.ends_at(submission).replace(second=0, microsecond=0)
+    return submission.ends_at.replace(second=0, microsecond=0)

@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import cases, policy, proposals, replay, submissions
+from governance import cases, policy, proposals, replay
 from governance.models import Policy, PolicyProposal, Submission
 from governance.models.policies import ProposalState
 from governance.permissions import may
@@ -125,7 +125,7 @@ def chosen(found: PolicyProposal, user: User) -> Iterable[dict[str, Any]]:
 def waits(user: User, waiting: list[Submission]) -> list[str]:
     """Return the submissions that wait for a choice and that a person may see, and how many others do."""
     seen = replay_rows.seen_by(user, (str(each.public_id) for each in waiting))
-    told = [f"{each} until {submissions.ends_at(each):%Y-%m-%d}" for each in waiting if str(each.public_id) in seen]
+    told = [f"{each} until {each.ends_at:%Y-%m-%d}" for each in waiting if str(each.public_id) in seen]
     hidden = len(waiting) - len(told)
     return [*told, replay_rows.beyond(hidden)] if hidden else told
 

@@ -28,7 +28,6 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
     before = serving.version if serving and serving.version_id != version.pk else None
     return {
         "submission": submission,
-        "ends_at": submissions.ends_at(submission),
         "version": version,
         "asset": version.asset,
         "crumbs": panels.crumbs(version),

@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import addressees, dues, handovers, independence, obligations, reviews, seating, submissions
+from governance import addressees, dues, handovers, independence, obligations, reviews, seating
 from governance.models import Obligation, Promotion, Review, Submission
 from governance.permissions import on_team, sits_for, visible
 from governance.web.timeline import VERBS
@@ -84,7 +84,7 @@ def own_verdicts(submission: Submission, user: User, digest: str, now: datetime)
         return [
             offer(review, "The decision is revoked with it; the version has to be submitted again.") for review in rows
         ]
-    if submission.is_open and now < submissions.ends_at(submission):
+    if submission.is_open and now < submission.ends_at:
         return [offer(review, "The role can be answered anew.") for review in given.filter(dossier_digest=digest)]
     return []
 
@@ -100,7 +100,7 @@ def offer(review: Review, consequence: str) -> dict[str, str]:
 
 def handing(submission: Submission, user: User, now: datetime) -> list[dict[str, Any]]:
     """Return the missing roles that are with a named person, or that this person can hand over, and to whom."""
-    if not submission.is_open or now >= submissions.ends_at(submission):
+    if not submission.is_open or now >= submission.ends_at:
         return []
     held = {role: person for (_, role), person in handovers.holders([submission]).items()}
     missing = reviews.missing_roles(submission)

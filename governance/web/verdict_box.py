@@ -99,7 +99,7 @@ def hindrance(giver: User, submission: Submission, given: list[Review]) -> list[
 
 def cannot(submission: Submission, user: User, given: list[Review], voices: list[Voice]) -> list[Reason]:
     """Return why this person cannot give a verdict now; empty when they can try."""
-    if not submission.is_open or timezone.now() >= submissions.ends_at(submission):
+    if not submission.is_open or timezone.now() >= submission.ends_at:
         state = submission.get_state_display().lower() if not submission.is_open else "over: unanswered is no"
         return [Reason("state", f"The submission is {state}.")]
     mine = next((review for review in given if user in reviews.people_of(review)), None)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
-from threading import Barrier
 from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied
-from django.db import connections
 from django.utils import timezone
 
 from audit import sealer, verifier
@@ -24,6 +21,7 @@ from portal.errors import Invalid, Refused
 from registry import evidence
 from registry.models import User, Version
 from tests.factories import Walk, artifacts
+from tests.governance.test_concurrency import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,21 +138,16 @@ class Round:
         return submissions.withdraw(self.fresh(self.submission), actor=self.person("ben"))
 
 
-def at_once(acts: list[Callable[[], Any]]) -> list[Any]:
-    """Run acts in threads that start together. A refusal is a result; any other exception fails the round."""
-    start = Barrier(len(acts))
+def accepted_or_no(act: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the act with a no as its result. Any other exception fails the round."""
 
-    def run(act: Callable[[], Any]) -> Any:
+    def run() -> Any:
         try:
-            start.wait()
             return act()
         except NOES as no:
             return no
-        finally:
-            connections.close_all()
 
-    with ThreadPoolExecutor(len(acts)) as pool:
-        return list(pool.map(run, acts))
+    return run
 
 
 def expect_one_outcome(submission: Submission) -> None:
@@ -215,7 +208,7 @@ def test_eight_at_once_never_break_a_rule(walk: Walk, pytestconfig: pytest.Confi
     accepted: Counter[str] = Counter()
     for number in range(1000 if pytestconfig.getoption("long") else 12):
         this = Round(walk, version, number)
-        results = at_once(this.acts())
+        results = at_once(*map(accepted_or_no, this.acts()))
         accepted.update(type(result).__name__ for result in results)
         expect_one_outcome(this.submission)
     walk.work()
