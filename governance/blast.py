@@ -97,7 +97,7 @@ def radius(root: Version, cause: Cause, *, at: datetime | None = None) -> Radius
     decisions, pointed = list(challenges.in_force(ids, at)), pointers(ids, at)
     names = sorted({decision.environment for decision in decisions} | {name for _, name in pointed})
     rows = Version.objects.filter(pk__in=ids).select_related("asset__owner", "asset__team")
-    stands = standing.of_all(rows, names, at=at)
+    stands = standing.of_all(ids, names, at=at)
     owned = {version.pk: version for version in rows} if ids else {}
     after = Afterwards.of(ids, decisions, cause, at)
     consumers = consumers_of(ids, at)

@@ -169,7 +169,7 @@ def in_force(rules: Policy, *, at: datetime) -> tuple[list[Decision], int]:
     rows = Version.objects.filter(pk__in=made.values("version"), asset__kind__in=kinds).order_by("-pk")
     places = list(made.order_by("environment").values_list("environment", flat=True).distinct())
     chosen = list(rows.values_list("pk", flat=True)[:MAX_VERSIONS])
-    found = standing.of_all(Version.objects.filter(pk__in=chosen).select_related("asset"), places, at=at)
+    found = standing.of_all(chosen, places, at=at)
     named = [each.decision_id for each in found.values() if each.decision_id and each.state != "retired"]
     related = ("version__asset__owner", "version__asset__backup_owner", "version__asset__team", "submission__policy")
     decided = Decision.objects.filter(public_id__in=named).select_related(*related)

@@ -207,10 +207,10 @@ def places(found: Iterable[Finding]) -> dict[int, list[str]]:
 def standings(versions: Iterable[Version]) -> dict[int, list[standing.Standing]]:
     """Return how versions stand wherever they were ever approved, by their ids, one query an environment."""
     ids = {version.pk for version in versions}
-    asked = Version.objects.filter(pk__in=ids).select_related("asset")
+    asked = Version.objects.filter(pk__in=ids)
     names = asked.filter(decisions__verdict="approved").order_by().values_list("decisions__environment", flat=True)
     found: defaultdict[int, list[standing.Standing]] = defaultdict(list)
-    for (pk, _), answer in standing.of_all(asked, sorted(set(names))).items():
+    for (pk, _), answer in standing.of_all(ids, sorted(set(names))).items():
         if answer.allow or answer.decision_id:
             found[pk].append(answer)
     return found

@@ -1,4 +1,4 @@
-"""The scene that every run of the machine begins with."""
+"""The scene that every run of the machine begins with, and in how many shares the runs are done."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from pytest_django import DjangoDbBlocker
 
 from tests.factories import artifacts
 from tests.scene import Scene, staged
+
+SHARES = 25
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Do the runs once, or, for `make bench-long`, in shares that may be spread over processes."""
+    if "share" in metafunc.fixturenames:
+        metafunc.parametrize("share", range(SHARES if metafunc.config.getoption("long") else 1))
 
 
 @pytest.fixture(scope="module")

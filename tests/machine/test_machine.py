@@ -30,6 +30,8 @@ from tests.machine.both import ENVIRONMENTS
 from tests.machine.expectation import SEATS, Ask, Exemption, Ruling, Text
 from tests.scene import Scene
 
+RUNS = 200
+
 
 class Machine(Answers):
     """Waivers, and what follows from decisions."""
@@ -56,7 +58,9 @@ class Machine(Answers):
                 compensating_control="Somebody looks.",
                 expires_at=ends,
             ),
-            days <= 30 and not (text.is_critical and asked == "evaluations"),
+            days <= 30
+            and asked in {"evaluations", "no-toxic-model" if environment == "production" else ""}
+            and not (text.is_critical and asked == "evaluations"),
         )
         if done:
             exemption = Exemption(asked, environment, text, ends)
@@ -181,13 +185,13 @@ class Machine(Answers):
         self.compare("staging", at)
 
 
-@pytest.mark.usefixtures("db")
-def test_nothing_serves_without_what_the_policy_asked(stage: Scene, pytestconfig: pytest.Config) -> None:
-    Machine.scene = stage
+@pytest.mark.usefixtures("db", "share")
+def test_nothing_serves_without_what_the_policy_asked(stage: Scene) -> None:
+    Machine.begin(stage)
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=5000 if pytestconfig.getoption("long") else 60,
+            max_examples=RUNS,
             stateful_step_count=12,
             deadline=None,
             suppress_health_check=list(HealthCheck),
