@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from governance import addressees, notices
-from governance.models import Decision, Review, Submission
+from governance.models import Decision, Obligation, Review, Submission
 from governance.notices import Kind
 from registry.models import User
 
@@ -49,10 +49,23 @@ def closed(submission: Submission) -> None:
         cause=f"submission:{submission.public_id}:closed",
         to=[submission.submitted_by, *owner_of(submission)],
         subject=f"{submission}: {submission.get_state_display().lower()}",
-        text=f"The submission of {submission} is {submission.get_state_display().lower()}.",
+        text=f"The submission of {submission} is {submission.get_state_display().lower()}.{bound(submission)}",
         url=submission.get_absolute_url(),
         asset=submission.version.asset,
     )
+
+
+def bound(submission: Submission) -> str:
+    """Return which conditions an approval comes with, as a sentence; what they say stands on the submission's page."""
+    if submission.state != "approved":
+        return ""
+    rows = Obligation.objects.filter(review__submission=submission, review__verdict="approve", review__withdrawal=None)
+    last = submission.reviews.order_by("-pk").values("dossier_digest")[:1]
+    due = list(rows.filter(review__dossier_digest=last).order_by("due_at").values_list("due_at", flat=True))
+    if not due:
+        return ""
+    count = "1 condition" if len(due) == 1 else f"{len(due)} conditions"
+    return f" It comes with {count}; the first has to be met by {due[0]:%Y-%m-%d %H:%M} UTC, or the approval ends."
 
 
 def ended(revocation: Decision) -> None:

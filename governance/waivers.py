@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from governance import independence, lifecycle, notices, policy
-from governance.checks import custom, runner
+from governance import independence, lifecycle, notices, policy, requirements
+from governance.checks import custom
 from governance.models import Finding, Policy, Waiver
 from governance.models.waivers import WaiverState
 from governance.permissions import on_team, sits_for
@@ -99,7 +99,10 @@ def expect_in_policy(waiver: Waiver) -> None:
     if waiver.environment not in (known := environments_of(rules)):
         raise Invalid(Fault("environment", show(waiver.environment), f"one of {', '.join(known)}"))
     if waiver.rule not in (known := rules_of(rules, waiver.environment)):
-        raise Invalid(Fault("rule", show(waiver.rule), f"one of {', '.join(known)}"))
+        asking = [place for place in environments_of(rules) if waiver.rule in rules_of(rules, place)]
+        elsewhere = f"; {waiver.rule} is asked for {', '.join(asking)}" if asking else ""
+        seen = f"{show(waiver.rule)} for {waiver.environment}"
+        raise Invalid(Fault("rule", seen, f"what is asked there: {', '.join(known) or 'nothing'}{elsewhere}"))
     if not waiver.requested_at < waiver.expires_at <= waiver.requested_at + timedelta(days=last):
         raise Invalid(Fault("expires_at", waiver.expires_at.isoformat(), f"an instant within the next {last} days"))
 
@@ -110,8 +113,13 @@ def environments_of(rules: Policy) -> list[str]:
 
 
 def rules_of(rules: Policy, environment: str) -> list[str]:
-    """Return the rules that can be named for an environment; whether one is critical is asked apart."""
-    return list(HYGIENE_RULES) if environment == HYGIENE else [*runner.slugs_of(rules), *custom.ids_of(rules)]
+    """Return the rules that may be asked in a place, by its conditions too; whether one is critical is asked apart."""
+    if environment == HYGIENE:
+        return list(HYGIENE_RULES)
+    own = [each["id"] for each in custom.rules_of(rules.content, environment)]
+    if environment == "baseline":
+        return [*rules.content["baseline"]["rules"], *own]
+    return [*requirements.asked_at_most_in(rules, environment), *own]
 
 
 def expect_same_exception(waiver: Waiver) -> None:

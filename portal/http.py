@@ -128,6 +128,12 @@ def tell(request: HttpRequest, sentence: str, to: str) -> HttpResponse:
     return HttpResponseRedirect(to)
 
 
+def tell_fault(request: HttpRequest, error: Invalid, to: str) -> HttpResponse:
+    """Send the browser back to the page of a short form with what was wrong with it; nothing was done."""
+    messages.error(request, f"Nothing was changed. {error}")
+    return HttpResponseRedirect(to)
+
+
 def paginate(request: HttpRequest, rows: QuerySet[Row] | list[Any], size: int = PAGE_SIZE) -> Page[Any]:
     """Return one page of rows, by the `page` of the address; a page that is not there becomes the nearest."""
     return Paginator(rows, size).get_page(request.GET.get("page"))

@@ -69,11 +69,25 @@ def answers(version: Version, slug: str) -> QuerySet[CheckRun]:
 
 
 def choose(version: Version, slug: str, run: CheckRun | None) -> Shown:
-    """Return what the page is about: an answer by its address, or the newest one under the governing policy."""
-    rules = run.policy if run else policy.governing(version)
+    """Return what the page is about: an answer by its address, or the newest one under the policy that asks."""
+    rules = run.policy if run else asked_under(version, slug)
     newest = answers(version, slug).filter(policy=rules).order_by("-pk").first()
     waiting = CheckRequest.objects.filter(version=version, check_slug=slug, policy=rules).select_related("requested_by")
     return Shown(version, slug, rules, run or newest, newest, waiting.first(), dossier.picture(version), timezone.now())
+
+
+def asked_under(version: Version, slug: str) -> Policy:
+    """Return the policy whose question the page is about: the governing one, or that of a submission still open.
+
+    A submission may finish under an older policy, whose answers are then the ones that count for it.
+    """
+    governing = policy.governing(version)
+    asked = set(answers(version, slug).values_list("policy", flat=True))
+    asked |= set(CheckRequest.objects.filter(version=version, check_slug=slug).values_list("policy", flat=True))
+    if governing.pk in asked:
+        return governing
+    pinned = version.submissions.filter(state="open", policy__in=asked).select_related("policy").order_by("-pk").first()
+    return pinned.policy if pinned else governing
 
 
 def page(shown: Shown, user: User, earlier: Page[CheckRun]) -> dict[str, Any]:

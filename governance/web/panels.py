@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import lifecycle, promotions, queries, reviews, standing, submissions
+from governance import dues, lifecycle, promotions, queries, reviews, standing, submissions
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Decision, Policy, Review, Submission
 from governance.permissions import lent_to, seats_of
@@ -28,6 +28,7 @@ RISK_TONES = {"": "neutral", "low": "ok", "medium": "info", "high": "warn", "cri
 PENDING = {"queued", "stale"}
 ATTACHED = {"sbom", "provenance", "evaluations"}
 WAITING = (
+    "violations",
     "waivers_waiting",
     "triage_waiting",
     "challenged",
@@ -282,7 +283,7 @@ def answer_of(role: str, given: list[Review], digest: str) -> dict[str, Any]:
     current = [review for review in given if review.dossier_digest == digest]
     last = (current or given)[-1]
     verdict = last.verdict if current else "voided"
-    return {"role": role, "verdict": verdict, "by": reviews.voice(last), "at": last.given_at}
+    return {"role": role, "verdict": verdict, "by": reviews.voice(last), "at": last.given_at, "note": last.note}
 
 
 def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:
@@ -309,12 +310,21 @@ def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[di
         rules = "1 rule" if len(blocking) == 1 else f"{len(blocking)} rules"
         reasons = [each.as_reason(fixed_at(submission.version, each.rule)) for each in blocking]
         return strip | {"allow": False, "says": f"Cannot be approved: {rules} in the way", "reasons": reasons}
-    wanting = [each["role"] for each in got if each["verdict"] == "request_changes"]
+    wanting = [each for each in got if each["verdict"] == "request_changes"]
     if wanting:
-        says = f"Changes requested by {listed(wanting)}"
-        return strip | {"allow": True, "tone": "warn", "icon": "rollback", "says": says}
+        says = f"Changes requested by {listed([each['role'] for each in wanting])}"
+        asked = [change_asked(submission, each) for each in wanting]
+        return strip | {"allow": True, "tone": "warn", "icon": "rollback", "says": says, "reasons": asked}
     missing = [each["role"] for each in got if each["verdict"] != "approve"]
     return strip | {"allow": True, "says": f"Can be approved; waits for {listed(missing)}"}
+
+
+def change_asked(submission: Submission, answer: dict[str, Any]) -> Reason:
+    """Return what one role wants to be changed, and what closes the request."""
+    team = submission.version.asset.team
+    fix = f"The team {team} attaches what is missing, or registers a new version; then every role is asked anew."
+    where = reverse("registry:version-tab", args=[submission.version.asset.slug, submission.version.number, "evidence"])
+    return Reason("request_changes", f"{answer['by']} for {answer['role']}: {answer['note']}", fix, where)
 
 
 def closed_strip(submission: Submission) -> dict[str, Any]:
@@ -325,6 +335,9 @@ def closed_strip(submission: Submission) -> dict[str, Any]:
         ended |= {"tone": "neutral", "icon": "archive"}
     if submission.closed_because:
         ended["reasons"] = [Reason(submission.state, submission.closed_because)]
+    count = dues.counting(timezone.now()).filter(review__submission=submission).count()
+    if submission.state == "approved" and count:
+        ended["says"] += f", with {count} condition{'' if count == 1 else 's'}"
     if decided is not None:
         ended |= {"url": decided.get_absolute_url(), "link": "Decision", "expires_at": decided.expires_at}
     return ended

@@ -19,7 +19,7 @@ from governance.permissions import visible
 from governance.web import review_page
 from governance.web.forms import ReviewForm
 from portal.errors import Invalid, Refused
-from portal.http import show_errors, tell
+from portal.http import show_errors, tell, tell_fault
 from registry.models import User
 
 VERBS: dict[str, Callable[..., Review]] = {
@@ -92,7 +92,10 @@ def withdraw(request: HttpRequest, public_id: str) -> HttpResponse:
     """Take a submission back."""
     user, found = find(request, public_id)
     reason = request.POST.get("reason", "")[:4000]
-    submissions.withdraw(found, actor=user, reason=reason)
+    try:
+        submissions.withdraw(found, actor=user, reason=reason)
+    except Invalid as error:
+        return tell_fault(request, error, found.get_absolute_url())
     return tell(request, f"{found} is withdrawn.", found.version.get_absolute_url())
 
 
@@ -109,6 +112,8 @@ def withdraw_review(request: HttpRequest, public_id: str) -> HttpResponse:
         if error.code == "reauthenticate":
             raise ReauthenticationRequired from error
         raise
+    except Invalid as error:
+        return tell_fault(request, error, found.submission.get_absolute_url())
     return tell(request, "Your verdict is taken back.", found.submission.get_absolute_url())
 
 
@@ -119,7 +124,10 @@ def hand_over(request: HttpRequest, public_id: str) -> HttpResponse:
     username = request.POST.get("receiver", "")[:64]
     receiver = get_object_or_404(User, username=username, kind="person") if username else None
     role, reason = request.POST.get("role", "")[:40], request.POST.get("reason", "")[:4000]
-    made = handovers.hand_over(found, actor=user, role=role, receiver=receiver, reason=reason)
+    try:
+        made = handovers.hand_over(found, actor=user, role=role, receiver=receiver, reason=reason)
+    except Invalid as error:
+        return tell_fault(request, error, found.get_absolute_url())
     return tell(request, f"Handed over: {made}.", found.get_absolute_url())
 
 
@@ -129,5 +137,8 @@ def meet(request: HttpRequest, public_id: str) -> HttpResponse:
     user: Any = request.user
     rows = visible(user, Obligation.objects.all(), asset="review__submission__version__asset")
     found = get_object_or_404(rows.select_related("review__submission__version"), public_id=public_id)
-    obligations.meet(found, actor=user, note=request.POST.get("note", "")[:4000])
+    try:
+        obligations.meet(found, actor=user, note=request.POST.get("note", "")[:4000])
+    except Invalid as error:
+        return tell_fault(request, error, found.review.submission.get_absolute_url())
     return tell(request, "The condition is met.", found.review.submission.get_absolute_url())

@@ -142,7 +142,7 @@ def request(version: Version, rules: Policy, form: WaiverForm, extended: Waiver 
         "version": version,
         "form": form,
         "policy": rules,
-        "critical": [slug for slug in waivers.rules_of(rules, "baseline") if rules.is_critical(slug)],
+        "critical": critical_rules(rules),
         "extended": extended,
         "extended_url": waivers.where(extended) if extended else "",
         "extended_says": extended_words(extended) if extended else "",
@@ -151,16 +151,30 @@ def request(version: Version, rules: Policy, form: WaiverForm, extended: Waiver 
     }
 
 
+def critical_rules(rules: Policy) -> list[str]:
+    """Return the rules that a policy asks somewhere and lets nobody waive."""
+    places = waivers.environments_of(rules)
+    asked = dict.fromkeys(slug for place in places for slug in waivers.rules_of(rules, place))
+    return [slug for slug in asked if rules.is_critical(slug)]
+
+
+def place_of(rules: Policy, slug: str | None) -> str | None:
+    """Return where a rule is asked, when that is one place; else people choose."""
+    asking = [place for place in waivers.environments_of(rules) if slug in waivers.rules_of(rules, place)]
+    return asking[0] if len(asking) == 1 else None
+
+
 def extended_words(extended: Waiver) -> str:
     """Return until when the waiver lasts that is to be extended, and who cannot grant the extension."""
     until = f"The waiver is granted until {panels.day(extended.expires_at)}."
     return f"{until} {extended.decided_by} granted it and cannot grant this one." if extended.decided_by else until
 
 
-def start(version: Version, asked: Any, extended: Waiver | None) -> dict[str, Any]:
+def start(rules: Policy, asked: Any, extended: Waiver | None) -> dict[str, Any]:
     """Return what the form starts with: what the address asks for, or what the extended waiver was of."""
     if extended is None:
-        return {name: asked.get(name) for name in ("rule", "environment", "finding")}
+        told = {name: asked.get(name) for name in ("rule", "environment", "finding")}
+        return {**told, "environment": told["environment"] or place_of(rules, told["rule"])}
     taken = {name: getattr(extended, name) for name in TAKEN_OVER}
     finding = extended.finding.public_id if extended.finding else None
     return {**taken, "finding": finding, "extends": extended.public_id}

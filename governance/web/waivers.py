@@ -103,7 +103,7 @@ def waiver_form(request: HttpRequest, version: Version, rules: Policy, extended:
         version=version,
         rules=[slug for slug in slugs if not rules.is_critical(slug)],
         environments=names,
-        initial=waiver_page.start(version, request.GET, extended),
+        initial=waiver_page.start(rules, request.GET, extended),
     )
 
 

@@ -183,10 +183,24 @@ def test_only_people_of_the_team_ask(scene: Scene) -> None:
 @pytest.mark.parametrize("rule", ["metadata", "checksum", "artifact-scan", "sbom", "provenance"])
 def test_a_critical_rule_is_waived_by_nobody(scene: Scene, rule: str) -> None:
     walk, version = scene
-    for environment in ("baseline", "staging", "production"):
-        with pytest.raises(Refused) as refusal:
-            ask(version, walk.cast.ada, rule=rule, environment=environment)
-        assert refusal.value.code == "rule_is_critical"
+    with pytest.raises(Refused) as refusal:
+        ask(version, walk.cast.ada, rule=rule, environment="baseline")
+    assert refusal.value.code == "rule_is_critical"
+    assert not Waiver.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "environment", "asked"),
+    [
+        ("licence", "staging", "licence is asked for production"),
+        ("vulnerabilities", "baseline", "vulnerabilities is asked for staging, production"),
+        ("metadata", "production", "metadata is asked for baseline"),
+    ],
+)
+def test_nothing_is_waived_where_it_is_not_asked(scene: Scene, rule: str, environment: str, asked: str) -> None:
+    walk, version = scene
+    with pytest.raises(Invalid, match=asked):
+        ask(version, walk.cast.ada, rule=rule, environment=environment)
     assert not Waiver.objects.exists()
 
 

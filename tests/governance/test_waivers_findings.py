@@ -129,7 +129,7 @@ def test_covered_altogether_is_waived_and_still_says_what_was_found(hit: Hit) ->
 
 @pytest.mark.parametrize(
     "leak",
-    ["other environment", "other version", "other finding", "other rule", "baseline", "hygiene rule"],
+    ["other environment", "other version", "other finding", "other rule", "hygiene rule"],
 )
 def test_nothing_beside_it_is_covered(hit: Hit, leak: str) -> None:
     allow(hit, hit.numpy)
@@ -142,8 +142,6 @@ def test_nothing_beside_it_is_covered(hit: Hit, leak: str) -> None:
             allow(hit, hit.numpy, "sol", days=30)
         case "other rule":
             allow(hit, None, rule="evaluations")
-        case "baseline":
-            allow(hit, hit.joblib, environment="baseline")
     assert verdict(hit).outcome == "failed"
     assert verdict(hit, "production").outcome == "failed"
     assert verdict(hit, version=hit.other).outcome == "failed"
@@ -344,7 +342,7 @@ def test_it_is_never_retroactive_and_ends_when_it_is_revoked(doubted: Doubted) -
         assert standing.of(hit.version, "staging", at=at).allow is expected, hours
 
 
-@pytest.mark.parametrize("leak", ["another finding", "another rule", "asked only", "refused", "baseline"])
+@pytest.mark.parametrize("leak", ["another finding", "another rule", "asked only", "refused"])
 def test_nothing_else_postpones_it(doubted: Doubted, leak: str) -> None:
     hit = doubted.hit
     match leak:
@@ -356,8 +354,6 @@ def test_nothing_else_postpones_it(doubted: Doubted, leak: str) -> None:
             ask(hit, doubted.finding)
         case "refused":
             waivers.refuse(ask(hit, doubted.finding), actor=hit.walk.cast.rhea, note="Fix it.")
-        case "baseline":
-            allow(hit, doubted.finding, environment="baseline")
     late = standing.of(hit.version, "staging", at=doubted.due)
     assert [each.rule for each in late.reasons] == ["challenged"]
     assert [each.tolerated_until for each in late.challenges] == [None]

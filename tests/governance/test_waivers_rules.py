@@ -193,7 +193,7 @@ def test_two_people_do_not_extend_in_turns(scene: Scene) -> None:
 @pytest.mark.parametrize("other", ["environment", "rule", "ended", "revoked", "refused"])
 def test_who_granted_something_else_or_nothing_any_more_may_grant(scene: Scene, other: str) -> None:
     walk, version = scene
-    changes = {"environment": {"environment": "production"}, "rule": {"rule": "licence"}}.get(other, {})
+    changes = {"environment": {"environment": "production"}, "rule": {"rule": "vulnerabilities"}}.get(other, {})
     first = ask(version, walk.cast.ada, **changes)
     if other == "refused":
         waivers.refuse(first, actor=walk.cast.rhea, note="Fix it.")
@@ -256,6 +256,6 @@ def test_what_is_over_revoked_or_extended_is_not_warned_about(scene: Scene) -> N
     soon = timezone.now() + timedelta(days=3)
     extended = waivers.grant(ask(version, walk.cast.ada, expires_at=soon), actor=walk.cast.rhea)
     waivers.grant(ask(version, walk.cast.ada, extends=extended), actor=walk.cast.sol)
-    gone = waivers.grant(ask(version, walk.cast.ada, rule="licence", expires_at=soon), actor=walk.cast.rhea)
+    gone = waivers.grant(ask(version, walk.cast.ada, rule="vulnerabilities", expires_at=soon), actor=walk.cast.rhea)
     waivers.revoke(gone, actor=walk.cast.rhea, reason="Nobody needs it.")
     assert waivers.warn_due() == 0
