@@ -16,14 +16,13 @@ from django.db.migrations.state import ProjectState
 
 ROW_TRIGGER, TRUNCATE_TRIGGER = "append_only_row", "append_only_truncate"
 
-REFUSE = """
-CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+REFUSAL = """
 BEGIN
     RAISE EXCEPTION 'The records in % are append-only: % is refused.', TG_TABLE_NAME, TG_OP
         USING ERRCODE = 'insufficient_privilege';
 END
-$$
 """
+REFUSE = f"CREATE OR REPLACE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $${REFUSAL}$$"
 
 PROTECT = """
 CREATE TRIGGER {row} BEFORE {events} ON {table} FOR EACH ROW EXECUTE FUNCTION audit_refuse();
@@ -43,12 +42,16 @@ ALTER TABLE audit_entry ADD CONSTRAINT entry_leaf_hash CHECK (leaf_hash = sha256
 ALTER TABLE audit_tile ADD CONSTRAINT tile_hashes CHECK (octet_length(hashes) = width * 32);
 ALTER TABLE audit_checkpoint ADD CONSTRAINT checkpoint_root CHECK (octet_length(root) = 32);
 
-CREATE FUNCTION audit_enqueue() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION audit_enqueue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO audit_pending (entry_id) VALUES (NEW.id);
     RETURN NULL;
 END
 $$;
+-- It runs with its owner's rights, so no temporary table of whoever calls it may stand in the queue's place.
+DO $$ BEGIN
+    EXECUTE format('ALTER FUNCTION audit_enqueue() SET search_path = pg_catalog, %I, pg_temp', current_schema());
+END $$;
 CREATE TRIGGER enqueue AFTER INSERT ON audit_entry FOR EACH ROW EXECUTE FUNCTION audit_enqueue();
 
 CREATE FUNCTION audit_expect_contiguous() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -131,16 +134,39 @@ class ProtectAppendOnly(Operation):
         return f"Make append-only: {', '.join(self.tables)}"
 
 
+# The trigger for every row that is to be updated or deleted, that of the queue, whose rows may go, and the one for
+# TRUNCATE, by the bits of pg_trigger.tgtype; without a condition, without a list of columns, with our own function.
+HOLDING = """
+WITH asked AS (
+    SELECT c.oid, c.relname FROM pg_class c
+    WHERE c.relnamespace = ANY (current_schemas(false)::regnamespace[]) AND c.relname = ANY (%(tables)s)
+), concerned AS (
+    SELECT oid, relname FROM asked
+    UNION SELECT c.oid, c.relname
+    FROM asked JOIN pg_inherits i ON i.inhparent = asked.oid JOIN pg_class c ON c.oid = i.inhrelid
+)
+SELECT concerned.relname, (
+    SELECT count(*) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = concerned.oid AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+    AND p.proname = 'audit_refuse' AND p.prosrc = %(body)s
+    AND (
+        t.tgname = %(row)s AND t.tgtype = CASE relname WHEN 'audit_pending' THEN 19 ELSE 27 END
+        OR t.tgname = %(truncate)s AND t.tgtype = 34
+    )
+) = 2 FROM concerned ORDER BY 1
+"""
+
+
 def unprotected(tables: Iterable[str]) -> list[str]:
-    """Return those of the tables on which the append-only triggers are missing or not enabled ALWAYS."""
+    """Return those of the tables, and of their partitions, on which the append-only triggers do not hold.
+
+    That is when one is missing, not enabled ALWAYS, or narrowed, and when the function they share says something else.
+    """
     wanted = sorted(tables)
+    names: dict[str, Any] = {"tables": wanted, "body": REFUSAL, "row": ROW_TRIGGER, "truncate": TRUNCATE_TRIGGER}
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-            " WHERE c.relnamespace = ANY (current_schemas(false)::regnamespace[])"
-            " AND t.tgname = ANY (%s) AND t.tgenabled = 'A' AND c.relname = ANY (%s)"
-            " GROUP BY c.relname HAVING count(*) = 2",
-            [[ROW_TRIGGER, TRUNCATE_TRIGGER], wanted],
-        )
-        protected = {name for (name,) in cursor.fetchall()}
-    return [table for table in wanted if table not in protected]
+        cursor.execute(HOLDING, names)
+        holding = dict(cursor.fetchall())
+    return sorted(
+        {table for table in wanted if table not in holding} | {name for name, holds in holding.items() if not holds}
+    )

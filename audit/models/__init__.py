@@ -6,23 +6,30 @@
 from audit.models.bases import AppendOnly, Governed, GovernedQuerySet, InsertOnly
 from audit.models.exports import Export, ExportState
 from audit.models.ledger import Checkpoint, Entry, Leaf, Pending, Tile
-from audit.models.serving import ServingBatch, ServingConflict, ServingWindow
+from audit.models.outside import CheckpointCopy, Cosignature, Keyset, Verification
+from audit.models.serving import Completeness, ServingBatch, ServingConflict, ServingWindow, UnjudgedBatch
 from audit.recording import UnrecordedChange
 
 __all__ = [
     "AppendOnly",
     "Checkpoint",
+    "CheckpointCopy",
+    "Completeness",
+    "Cosignature",
     "Entry",
     "Export",
     "ExportState",
     "Governed",
     "GovernedQuerySet",
     "InsertOnly",
+    "Keyset",
     "Leaf",
     "Pending",
     "ServingBatch",
     "ServingConflict",
     "ServingWindow",
     "Tile",
+    "UnjudgedBatch",
     "UnrecordedChange",
+    "Verification",
 ]

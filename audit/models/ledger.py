@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models.expressions import Func
+from django.db.models.fields import NOT_PROVIDED
 
 from audit import events
 from audit.models.bases import InsertOnly
@@ -48,6 +49,13 @@ class Entry(InsertOnly):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_label}"
+
+    def _do_insert(
+        self, manager: models.Manager[Any], using: str | None, fields: Any, returning_fields: Any, raw: bool
+    ) -> list[Any]:
+        """Insert without naming what the database fills in, because the application has no right to these columns."""
+        written = [field for field in fields if field.db_default is NOT_PROVIDED]
+        return super()._do_insert(manager, using, written, returning_fields, raw)  # type: ignore[misc]
 
     @cached_property
     def document(self) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from governance.models.challenges import Challenge, ChallengeEnd
 from governance.models.submissions import Submission
 from governance.models.reviews import Delegation, Handover, Obligation, ObligationEnd, Review, ReviewWithdrawal
 from governance.models.waivers import Waiver
-from governance.models.decisions import Decision, Reliance, Signature
+from governance.models.decisions import Decision, Reliance, RevocationList, Signature
 from governance.models.promotions import ConsumerGrant, Promotion, Transition
+from governance.models.violations import AffectedCustomer, Violation
 from governance.models.notices import DeliveryAttempt, Notice, NoticePreference, Webhook
 
 __all__ = [
     "Advisory",
     "AdvisoryImport",
+    "AffectedCustomer",
     "AffectedPackage",
     "AllowedGlobal",
     "Challenge",
@@ -39,6 +41,7 @@ __all__ = [
     "Reliance",
     "Review",
     "ReviewWithdrawal",
+    "RevocationList",
     "Signature",
     "Submission",
     "TouchedPackage",
@@ -47,6 +50,7 @@ __all__ = [
     "TriageStatement",
     "TrustedKey",
     "TrustedRoot",
+    "Violation",
     "Waiver",
     "Webhook",
 ]

@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 from django.urls import reverse
 
-from audit.models import AppendOnly
+from audit.models import AppendOnly, InsertOnly
 from governance.models.submissions import Submission
 from governance.models.waivers import Waiver
 from registry.models import User, Version
@@ -90,3 +90,21 @@ class Reliance(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.decision} rests on {self.waiver}"
+
+
+class RevocationList(InsertOnly):
+    """One signed list of the decisions that were revoked and have not expired yet, for gates that work offline.
+
+    It repeats what revocations say, which have their own entries, so it has none.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    envelope = models.JSONField(help_text="The DSSE envelope, signed with the decision key.")
+    issued_at = models.DateTimeField()
+    next_update = models.DateTimeField(help_text="Gates refuse the list from then on.")
+
+    class Meta:
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"revocation list {self.number}"

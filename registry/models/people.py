@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from hashlib import sha256
+from typing import Any, ClassVar
 
 from django.contrib.auth import get_backends
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserManager
 from django.core.exceptions import PermissionDenied
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 
+from audit import log, recording, seal
+from audit.events import Event
 from audit.history import History
-from audit.models import Governed
+from audit.models import Governed, UnrecordedChange
 
 slug_validator = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?\Z",
@@ -41,8 +45,13 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """One account: a person, a service with tokens, or the portal itself. Accounts are deactivated, never deleted."""
+    """One account: a person, a service with tokens, or the portal itself. Accounts are deactivated, never deleted.
 
+    No history keeps what an account was, because names, addresses and passwords must be able to go. Instead, the entry
+    about each change states what the account then is, in digests; `registry.accounts` compares.
+    """
+
+    unrecorded_fields: ClassVar[frozenset[str]] = frozenset({"last_login"})
     ledger_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     username = models.CharField(max_length=64, unique=True, validators=[slug_validator])
     name = models.CharField(max_length=120)
@@ -77,6 +86,51 @@ class User(AbstractBaseUser, PermissionsMixin):
     def ledger_ref(self) -> tuple[str, str, str]:
         """Return (kind, label, id) for an entry about this account: opaque, because entries outlive every erasure."""
         return ("person", f"{self.kind} {self.ledger_id.hex[:8]}", str(self.ledger_id))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return what an entry states of this account.
+
+        The password's own random salt keeps everybody from guessing what the digests stand for.
+        """
+        names = {"username": self.username, "name": self.name, "email": self.email, "salt": self.password}
+        return {
+            "kind": self.kind,
+            "active": self.is_active,
+            "administrator": self.is_staff,
+            "superuser": self.is_superuser,
+            "names": seal.digest(seal.canonical(names)),
+            "password": sha256(self.password.encode()).hexdigest(),
+        }
+
+    def save(self, **options: Any) -> None:
+        """Save inside a recording about this account. Raises UnrecordedChange outside of one.
+
+        The portal's own accounts come into being when they are first needed, always the same, without an entry.
+        """
+        if set(options.get("update_fields") or ["all"]) <= self.unrecorded_fields:
+            return super().save(**options)
+        if self._state.adding and self.kind == Kind.SYSTEM:
+            return super().save(**options)
+        told = recording.require("Saving an account")
+        if told.subject is None or told.subject.ledger_ref != self.ledger_ref:
+            raise UnrecordedChange(f"{told.event} is not about the account of {self.username}, which is to be saved.")
+        super().save(**options)
+        # Read back, because only some of the fields may have been saved.
+        told.note(state=type(self).objects.get(pk=self.pk).state)
+        return None
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return whether this is the password. One that is hashed in an older way is hashed anew, on the record."""
+
+        def renew(raw: str) -> None:
+            with log.record(Event.PERSON_CHANGED, actor=self, subject=self, change="hash of the password"):
+                self.set_password(raw)
+                # Otherwise the same password would count as a new one.
+                self._password = None
+                self.save(update_fields=["password"])
+
+        return check_password(raw_password, self.password, renew)
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Ask every backend, always: Django's superuser shortcut would let an administrator approve his own work."""
