@@ -9,24 +9,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Min, QuerySet
+from django.db.models import Min, QuerySet
+from django.utils import timezone
 
-from audit import merkle, notes, rows, seal
+from audit import cosignatures, merkle, notes, rows, seal
 from audit.events import Event
-from audit.models import Checkpoint, Entry, Leaf, Pending
+from audit.models import Entry, Leaf, Pending
 from audit.models.ledger import MAX_BODY
 from audit.recording import Actor, Recording, Subject, UnrecordedChange, current, opened
 from audit.tiles import StoredTree
 from portal.errors import Fault, Invalid, Reason, Refused
 from portal.jobs import Job, ring
 
-__all__ = ["Recording", "UnrecordedChange", "entries", "proof", "record", "recording", "request_id", "unsealed"]
+__all__ = [
+    "Recording",
+    "UnrecordedChange",
+    "entries",
+    "proof",
+    "record",
+    "recording",
+    "request_id",
+    "sealing_fault",
+    "unsealed",
+]
 
 SCHEMA = "countersign-entry/v1"
+# What others wait for is sealed right after its commit and not up to a second later.
+AT_ONCE = ("review.", "decision.")
+SLOW = timedelta(seconds=60)
 LIMITS = {"subject.kind": 40, "subject.label": 300, "subject.id": 100}
 
 request_id: ContextVar[str] = ContextVar("ledger_request_id", default="")
@@ -52,7 +66,7 @@ def record(event: Event, *, actor: Actor, subject: Subject | None = None, **deta
             return
         written = [_append(each) for each in inside.in_order()]
         if any(written):
-            ring(Job.SEAL)
+            ring(Job.SEAL, at_once=any(each.event.value.startswith(AT_ONCE) for each in inside.in_order()))
 
 
 def recording() -> Recording | None:
@@ -154,23 +168,36 @@ class Unsealed:
 
 def unsealed() -> Unsealed:
     """Return what waits to be sealed. More than a minute means that the sealer is not running or refuses to sign."""
-    waiting = Pending.objects.aggregate(count=Count("entry"), since=Min("entry__recorded_at"))
-    return Unsealed(waiting["count"], waiting["since"])
+    # Two questions, because an entry that was deleted while it waited has to be counted as well.
+    count = Pending.objects.count()
+    return Unsealed(count, Pending.objects.aggregate(since=Min("entry__recorded_at"))["since"] if count else None)
+
+
+def sealing_fault() -> str:
+    """Return the sentence that says that an entry has waited too long to be sealed, or an empty text."""
+    waiting = unsealed()
+    age = timezone.now() - waiting.since if waiting.since else SLOW
+    if waiting.count == 0 or (waiting.since and age <= SLOW):
+        return ""
+    many = f"{waiting.count:,} entries wait" if waiting.count > 1 else "An entry waits"
+    how_long = f"the oldest for {int(age.total_seconds()):,} seconds" if waiting.since else "and cannot be found"
+    return f"{many} to be sealed into the ledger, {how_long}; see 'When sealing stops' in docs/operating.md."
 
 
 def proof(entry: Entry) -> str:
-    """Return the C2SP tlog-proof of an entry: its audit path to the newest signed checkpoint.
+    """Return the C2SP tlog-proof of an entry: its audit path to the newest checkpoint that a witness cosigned as well.
 
-    Raises Refused with code `unsealed` while the entry waits, and with `damaged` when the stored tree contradicts the
-    checkpoint, so that no wrong proof is ever handed out.
+    Where no witness has cosigned one over the entry, to the newest that is signed. Raises Refused with code `unsealed`
+    while the entry waits, and with `damaged` when the stored tree contradicts the checkpoint, so that no wrong proof is
+    ever handed out.
     """
     leaf = Leaf.objects.filter(entry=entry).first()
-    checkpoint = Checkpoint.objects.first()
-    if leaf is None or checkpoint is None or checkpoint.size <= leaf.leaf_index:
+    checkpoint = cosignatures.best_over(leaf.leaf_index) if leaf is not None else None
+    if leaf is None or checkpoint is None:
         fix = Reason("sealed", "A proof leads to a signed checkpoint.", "Try again in a few seconds.")
         raise Refused("unsealed", "This entry waits to be sealed.", reasons=[fix])
     index, size = leaf.leaf_index, checkpoint.size
     path = merkle.inclusion_proof(index, size, StoredTree(size).node)
     if not merkle.verify_inclusion(index, size, merkle.leaf_hash(bytes(entry.body)), path, bytes(checkpoint.root)):
         raise Refused("damaged", "The stored ledger contradicts its own checkpoint; run `manage.py verify_ledger`.")
-    return notes.proof_text(notes.Proof(index, path, checkpoint.note))
+    return notes.proof_text(notes.Proof(index, path, cosignatures.cosigned(checkpoint)))

@@ -7,23 +7,23 @@ Where the hashes are kept lives in `audit.tiles`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 
 HASH_SIZE = 32
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+EMPTY_ROOT = sha256(b"").digest()
 
 Node = Callable[[int, int], bytes]
 
 
 def leaf_hash(body: bytes) -> bytes:
     """Return the hash of one entry: SHA-256(0x00 || body)."""
-    return hashlib.sha256(b"\x00" + body).digest()
+    return sha256(b"\x00" + body).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash of two children: SHA-256(0x01 || left || right)."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 class Frontier:
@@ -42,27 +42,31 @@ class Frontier:
         """Add one leaf hash on the right."""
         position, carried = self.size, leaf
         while position & 1:
-            carried = hashlib.sha256(b"\x01" + self.hashes.pop() + carried).digest()
+            carried = sha256(b"\x01" + self.hashes.pop() + carried).digest()
             position >>= 1
         self.hashes.append(carried)
         self.size += 1
 
-    def root(self) -> bytes:
-        """Return the root over all leaves so far."""
-        if not self.hashes:
-            return EMPTY_ROOT
-        folded = self.hashes[-1]
-        for subtree in reversed(self.hashes[:-1]):
-            folded = node_hash(subtree, folded)
-        return folded
+    def root(self, last: bytes = b"") -> bytes:
+        """Return the root over all leaves so far, and over `last`, a smaller tree to the right of them, if given."""
+        folded = last
+        for subtree in reversed(self.hashes):
+            folded = node_hash(subtree, folded) if folded else subtree
+        return folded or EMPTY_ROOT
 
 
 def root(leaves: Iterable[bytes]) -> bytes:
-    """Return the root over leaf hashes."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier.append(leaf)
-    return frontier.root()
+    """Return the root over leaf hashes.
+
+    Neighbours are hashed level by level, and a last one without a neighbour is carried up as it is, which gives the
+    tree of RFC 6962 §2.1 for every number of leaves.
+    """
+    hashes = list(leaves)
+    while len(hashes) > 1:
+        pairs = zip(hashes[::2], hashes[1::2], strict=False)
+        single = hashes[-1:] if len(hashes) & 1 else []
+        hashes = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + single
+    return hashes[0] if hashes else EMPTY_ROOT
 
 
 def frontier_at(size: int, node: Node) -> Frontier:

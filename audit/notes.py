@@ -77,13 +77,16 @@ def parse_vkey(text: str) -> NoteKey:
     return key
 
 
-def sign_note(text: str, name: str, private: Ed25519PrivateKey) -> str:
-    """Return the text, which must end in a newline, as a note signed under this name."""
-    if not text.endswith("\n") or any(ord(character) < 0x20 and character != "\n" for character in text):
-        raise ValueError("The text of a note ends in a newline and holds no other control character.")
-    key = note_key(name, private.public_key())
-    signature = base64.b64encode(key.key_id + private.sign(text.encode())).decode()
-    return f"{text}\n— {name} {signature}\n"
+def sign_note(text: str, name: str, *privates: Ed25519PrivateKey) -> str:
+    """Return the text, which must end in a newline, as a note signed under this name, one line for each key."""
+    if not privates or not text.endswith("\n") or any(ord(letter) < 0x20 and letter != "\n" for letter in text):
+        raise ValueError("The text of a note ends in a newline, holds no other control character, and is signed.")
+    lines = []
+    for private in privates:
+        key = note_key(name, private.public_key())
+        signature = base64.b64encode(key.key_id + private.sign(text.encode())).decode()
+        lines.append(f"— {name} {signature}\n")
+    return f"{text}\n{''.join(lines)}"
 
 
 def open_note(note: str, keys: Sequence[NoteKey]) -> str:
@@ -107,6 +110,15 @@ def open_note(note: str, keys: Sequence[NoteKey]) -> str:
     if not verified:
         raise Refused("untrusted-key", "The note is not signed by a key of this ledger.")
     return text
+
+
+def has_signed(note: str, keys: Sequence[NoteKey]) -> bool:
+    """Return whether at least one of the keys has signed a note."""
+    try:
+        open_note(note, keys)
+    except (Invalid, Refused):
+        return False
+    return True
 
 
 def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:

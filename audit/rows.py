@@ -76,7 +76,8 @@ def _json(value: object) -> str:
 
 def canonical(names: Sequence[str], values: Sequence[object]) -> bytes:
     """Return the canonical form of a row, from its column names and the values read from the database."""
-    return seal.canonical({name: text(value) for name, value in zip(names, values, strict=True)})
+    found = {name: value if type(value) is str else text(value) for name, value in zip(names, values, strict=True)}
+    return seal.canonical(found)
 
 
 def stored(model: type[models.Model], **lookup: Any) -> Iterator[tuple[Any, bytes]]:

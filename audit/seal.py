@@ -1,4 +1,4 @@
-"""Canonical bytes, digests and signed envelopes: what is signed, with which key, and how it is verified.
+"""Signed envelopes: what is signed, with which key, and how it is verified. Canonical bytes are handed on from below.
 
 Signing goes through securesystemslib, so the decision key may live in a file or in a key service. Verification is our
 own few lines on `cryptography`, because key ids are only hints and one key must never count twice. The signed notes
@@ -9,116 +9,50 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from enum import Enum
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from securesystemslib.exceptions import KeyMismatchError
 from securesystemslib.signer import CryptoSigner, Signer, SSlibKey  # type: ignore[attr-defined]  # exported, not listed
 
+from audit.canonical import MAX_DEPTH, MAX_INTEGER, canonical, digest, instant, plain
 from portal.errors import Fault, Invalid, Refused, show
 
-MAX_DEPTH = 64
-MAX_INTEGER = 2**53 - 1
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_INTEGER",
+    "PublicKey",
+    "canonical",
+    "digest",
+    "instant",
+    "plain",
+]  # what is canonical is asked for here, because what is sealed always is
+
 MAX_PAYLOAD = 8 * 1024 * 1024
 MAX_SIGNATURES = 16
 MIN_RSA_BITS = 3072
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 DECISION_KEY, DECISION_PUBLIC_KEY, LEDGER_KEY = "decision.pem", "decision.pub.pem", "ledger.pem"
+# What a key is called between the keyset that announces it and the moment it takes over.
+COMING = {
+    DECISION_KEY: "decision-next.pem",
+    DECISION_PUBLIC_KEY: "decision-next.pub.pem",
+    LEDGER_KEY: "ledger-next.pem",
+}
+RETIRED = "retired"
+MISMATCH = f"What DECISION_SIGNER_URI signs does not fit {DECISION_PUBLIC_KEY}."
 
 Envelope = dict[str, Any]
 AnyPublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-
-
-def canonical(obj: object) -> bytes:
-    """Return the RFC 8785 bytes of a JSON value without floats.
-
-    Decimals must already be strings and integers lie within ±(2^53-1), so that every JSON reader sees the same value.
-    Raises Invalid naming the place of a float, a larger integer, a key that is no string, or nesting beyond 64 levels.
-    """
-    _expect_plain(obj, "$", 0)
-    try:
-        return rfc8785.dumps(obj)  # type: ignore[arg-type]  # _expect_plain has just proved the type
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise Invalid(Fault("$", str(error), "text that is valid Unicode")) from error
-
-
-def _expect_plain(value: object, where: str, depth: int) -> None:
-    """Raise Invalid at the first place that is not JSON of the ledger's restricted profile."""
-    if depth > MAX_DEPTH:
-        raise Invalid(Fault(where, f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels of nesting"))
-    match value:
-        case None | bool() | str():
-            return
-        case int():
-            if not -MAX_INTEGER <= value <= MAX_INTEGER:
-                raise Invalid(Fault(where, show(value), "an integer within ±(2^53-1), or the number as text"))
-        case dict():
-            for key, member in value.items():
-                if not isinstance(key, str):
-                    raise Invalid(Fault(where, show(key), "keys that are text"))
-                _expect_plain(member, f"{where}.{key}", depth + 1)
-        case list() | tuple():
-            for index, member in enumerate(value):
-                _expect_plain(member, f"{where}[{index}]", depth + 1)
-        case _:
-            raise Invalid(Fault(where, show(value), "text, an integer, true, false, null, a list or an object"))
-
-
-def plain(value: object, where: str = "$", depth: int = 0) -> Any:
-    """Return the value with decimals, times, identifiers and enumerations turned into text, fit for `canonical`.
-
-    Times become UTC with microseconds. Raises Invalid for floats and for anything that has no one obvious text.
-    """
-    if depth > MAX_DEPTH:
-        raise Invalid(Fault(where, f"more than {MAX_DEPTH} levels", f"at most {MAX_DEPTH} levels of nesting"))
-    match value:
-        case Enum():
-            return plain(value.value, where, depth)
-        case None | bool() | int() | str():
-            return value
-        case Mapping():
-            return {str(key): plain(member, f"{where}.{key}", depth + 1) for key, member in value.items()}
-        case list() | tuple():
-            return [plain(member, f"{where}[{index}]", depth + 1) for index, member in enumerate(value)]
-    return _plain_scalar(value, where)
-
-
-def _plain_scalar(value: object, where: str) -> str:
-    """Return the text of a decimal, a date, an aware time or an identifier."""
-    match value:
-        case Decimal() if value.is_finite():
-            return format(value, "f")
-        case datetime() if value.tzinfo is not None:
-            return instant(value)
-        case date() if not isinstance(value, datetime):
-            return value.isoformat()
-        case UUID():
-            return str(value)
-    raise Invalid(Fault(where, show(value), "text, an integer, a decimal, an aware time, a list or a mapping"))
-
-
-def instant(at: datetime) -> str:
-    """Return a time as RFC 3339 text in UTC with microseconds: 2026-11-23T09:00:00.000000Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def digest(content: object) -> str:
-    """Return the lower-case hex sha256 of bytes as they are, or of the canonical bytes of a JSON value."""
-    return hashlib.sha256(content if isinstance(content, bytes) else canonical(content)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -162,11 +96,11 @@ def load_public_key(pem: str | bytes) -> PublicKey:
         key = serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise Invalid(Fault("public_key", show(data[:60]), expected)) from error
-    return _public_key(key, expected)
+    return pinned(key, expected)
 
 
-def _public_key(key: object, expected: str = "a supported key") -> PublicKey:
-    """Return the key with its algorithm pinned."""
+def pinned(key: object, expected: str = "a supported key") -> PublicKey:
+    """Return a public key with its algorithm pinned. Raises Invalid for one of another kind."""
     match key:
         case ed25519.Ed25519PublicKey():
             scheme = "ed25519"
@@ -179,7 +113,7 @@ def _public_key(key: object, expected: str = "a supported key") -> PublicKey:
         case _:
             raise Invalid(Fault("public_key", type(key).__name__, expected))
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return PublicKey(key, scheme, hashlib.sha256(der).hexdigest())
+    return PublicKey(key, scheme, digest(der))
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -193,7 +127,13 @@ def sign(payload: bytes, payload_type: str) -> Envelope:
 
     Raises ImproperlyConfigured when there is no decision key yet; see `ensure_keys`.
     """
-    signature = _decision_signer().sign(pae(payload_type, payload))
+    message, public = pae(payload_type, payload), decision_key()
+    try:
+        signature = _decision_signer(public).sign(message)
+    except KeyMismatchError as error:
+        raise ImproperlyConfigured(MISMATCH) from error
+    if not public.verifies(bytes.fromhex(signature.signature), message):
+        raise ImproperlyConfigured(MISMATCH)
     return {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": payload_type,
@@ -248,6 +188,14 @@ def _open(envelope: Mapping[str, Any]) -> tuple[bytes, str, list[tuple[str, byte
     return _decode(payload, "payload", MAX_PAYLOAD), payload_type, signatures
 
 
+def payload_of(envelope: Mapping[str, Any], payload_type: str) -> bytes:
+    """Return the payload of a well-formed envelope of one type, without believing it. Raises Invalid."""
+    payload, found, _ = _open(envelope)
+    if found != payload_type:
+        raise Invalid(Fault("payloadType", show(found), payload_type))
+    return payload
+
+
 def _decode(text: object, field: str, limit: int) -> bytes:
     """Return the bytes of standard or URL-safe base64 text; DSSE allows both."""
     if isinstance(text, str) and len(text) <= limit * 4 // 3 + 4:
@@ -277,12 +225,33 @@ def ensure_keys() -> None:
     Run it once when a portal is set up. It is never called implicitly, because a portal that loses its keys must stop
     and say so instead of signing with new ones. With DECISION_SIGNER_URI set only the ledger key is created.
     """
-    folder = Path(settings.KEYS_DIR)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (folder / LEDGER_KEY).exists():
-        _store(folder / LEDGER_KEY, ed25519.Ed25519PrivateKey.generate())
-    if not settings.DECISION_SIGNER_URI and not (folder / DECISION_KEY).exists():
-        _store(folder / DECISION_KEY, ec.generate_private_key(ec.SECP256R1()))
+    make_key(LEDGER_KEY)
+    if not settings.DECISION_SIGNER_URI:
+        make_key(DECISION_KEY)
+
+
+def make_key(name: str) -> None:
+    """Create one private key file under settings.KEYS_DIR where it is missing: Ed25519 for ledgers, else P-256."""
+    path = Path(settings.KEYS_DIR) / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        return
+    is_ledger = name in (LEDGER_KEY, COMING[LEDGER_KEY])
+    _store(path, ed25519.Ed25519PrivateKey.generate() if is_ledger else ec.generate_private_key(ec.SECP256R1()))
+
+
+def install_coming(name: str) -> Path:
+    """Let the coming key take the place of a key file, and return where the old one was put for its owner to destroy.
+
+    Killed at any point, it can be run again; there is never a moment without a key.
+    """
+    path = Path(settings.KEYS_DIR) / name
+    kept = path.parent / RETIRED / f"{path.stem}-{digest(path.read_bytes())[:12]}{path.suffix}"
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    if not kept.exists():
+        os.link(path, kept)
+    (path.parent / COMING[name]).replace(path)
+    return kept
 
 
 def _store(path: Path, key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> None:
@@ -312,24 +281,45 @@ def _read(name: str) -> bytes:
         ) from error
 
 
-def ledger_key() -> ed25519.Ed25519PrivateKey:
+def ledger_key(name: str = LEDGER_KEY) -> ed25519.Ed25519PrivateKey:
     """Return the Ed25519 key that signs checkpoints; raises ImproperlyConfigured when there is none."""
-    key = serialization.load_pem_private_key(_read(LEDGER_KEY), None)
+    key = serialization.load_pem_private_key(_read(name), None)
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise ImproperlyConfigured(f"{LEDGER_KEY} holds a {type(key).__name__}; expected an Ed25519 private key.")
+        raise ImproperlyConfigured(f"{name} holds a {type(key).__name__}; expected an Ed25519 private key.")
     return key
 
 
-def decision_key() -> PublicKey:
+def next_ledger_key() -> ed25519.Ed25519PrivateKey | None:
+    """Return the key that will sign checkpoints, while a rotation is prepared."""
+    return ledger_key(COMING[LEDGER_KEY]) if (Path(settings.KEYS_DIR) / COMING[LEDGER_KEY]).exists() else None
+
+
+def decision_file() -> str:
+    """Return the name of the file that holds the decision key: its public half where a key service has the other."""
+    return DECISION_PUBLIC_KEY if settings.DECISION_SIGNER_URI else DECISION_KEY
+
+
+def decision_key(name: str = "") -> PublicKey:
     """Return the public key that verifies decisions; raises ImproperlyConfigured when there is none."""
-    if settings.DECISION_SIGNER_URI:
-        return load_public_key(_read(DECISION_PUBLIC_KEY))
-    return _public_key(serialization.load_pem_private_key(_read(DECISION_KEY), None).public_key())
+    name = name or decision_file()
+    if name.endswith(".pub.pem"):
+        return load_public_key(_read(name))
+    return pinned(serialization.load_pem_private_key(_read(name), None).public_key())
 
 
-def _decision_signer() -> Signer:
+def public_half(private: ed25519.Ed25519PrivateKey) -> PublicKey:
+    """Return the public half of a ledger key with its fingerprint."""
+    return pinned(private.public_key())
+
+
+def next_decision_key() -> PublicKey | None:
+    """Return the public key that will verify decisions, while a rotation is prepared."""
+    name = COMING[decision_file()]
+    return decision_key(name) if (Path(settings.KEYS_DIR) / name).exists() else None
+
+
+def _decision_signer(public: PublicKey) -> Signer:
     """Return the signer of the decision key: the key service at DECISION_SIGNER_URI, or the key file."""
-    public = decision_key()
     known = SSlibKey.from_crypto(public.key, public.fingerprint)
     if settings.DECISION_SIGNER_URI:
         return Signer.from_priv_key_uri(settings.DECISION_SIGNER_URI, known)

@@ -6,7 +6,7 @@ its own, because rows of the ledger are only ever added. Who may write, and when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from audit import merkle
@@ -36,25 +36,39 @@ class TileBuilder:
     def __init__(self, size: int = 0, open_tile: Callable[[int, int], list[bytes]] = lambda level, index: []) -> None:
         """Start from a tree of `size` leaves whose rightmost tiles `open_tile(level, index)` gives."""
         self._open: list[Grown] = []
+        self._frontiers: dict[tuple[int, int], merkle.Frontier] = {}
         level = 0
         while size >> (HEIGHT * level):
             index, width = divmod(size >> (HEIGHT * level), WIDTH)
             self._open.append(Grown(level, index, list(open_tile(level, index)) if width else []))
             level += 1
 
-    def append(self, leaf: bytes) -> Iterator[Grown]:
-        """Add one leaf hash and yield the tiles that it fills, lowest first."""
-        carried, level = leaf, 0
-        while True:
+    def extend(self, leaves: Iterable[bytes]) -> list[Grown]:
+        """Add leaf hashes and return the tiles that they fill, level by level from the lowest."""
+        filled, carried, level = [], list(leaves), 0
+        while carried:
             if level == len(self._open):
                 self._open.append(Grown(level, 0, []))
             tile = self._open[level]
-            tile.hashes.append(carried)
-            if not tile.is_full:
-                return
-            self._open[level] = Grown(level, tile.index + 1, [])
-            yield tile
-            carried, level = merkle.root(tile.hashes), level + 1
+            hashes = tile.hashes + carried
+            whole = len(hashes) // WIDTH
+            full = [Grown(level, tile.index + at, hashes[at * WIDTH : (at + 1) * WIDTH]) for at in range(whole)]
+            self._open[level] = Grown(level, tile.index + whole, hashes[whole * WIDTH :])
+            filled += full
+            carried, level = [merkle.root(each.hashes) for each in full], level + 1
+        return filled
+
+    def root(self) -> bytes:
+        """Return the root over all leaves so far. Asked often, it hashes only what came since."""
+        folded = b""
+        known, self._frontiers = self._frontiers, {}
+        for tile in filter(lambda tile: tile.hashes, self._open):
+            place = (tile.level, tile.index)
+            frontier = self._frontiers[place] = known.get(place) or merkle.Frontier()
+            for hash_ in tile.hashes[frontier.size :]:
+                frontier.append(hash_)
+            folded = frontier.root(folded)
+        return folded or merkle.EMPTY_ROOT
 
     def unfinished(self) -> Iterator[Grown]:
         """Yield the open tiles that hold at least one hash, lowest first."""
@@ -111,6 +125,6 @@ def growth(size: int, leaves: list[bytes]) -> list[Grown]:
     """
     builder = TileBuilder(size, StoredTree(size).tile)
     before = {(tile.level, tile.index): len(tile.hashes) for tile in builder.unfinished()}
-    grown = [tile for leaf in leaves for tile in builder.append(leaf)]
+    grown = builder.extend(leaves)
     wider = (tile for tile in builder.unfinished() if tile.level > 0)
     return grown + [tile for tile in wider if before.get((tile.level, tile.index)) != len(tile.hashes)]

@@ -14,15 +14,13 @@ from pathlib import Path
 from django.db import connection
 from django.test import Client
 
-from audit import log, sealer, verifier
-from audit.events import Event
-from audit.models import Entry
+from benchmarks import ledger, serving
+from benchmarks.exports import measure_exports
 from benchmarks.measure import once, say, seconds
 from governance import advisories, findings, scanning
 from portal.demo import artifacts, documents
 from portal.demo.walk import Walk
 from registry import evidence
-from registry.models import User
 
 MEGABYTE = 1024 * 1024
 
@@ -49,32 +47,6 @@ def measure_scan(folder: Path, megabytes: int) -> float:
     path.unlink()
     say(f"hash and scan / sha256 alone, {megabytes} MB", f"{both / alone:.2f}x", "limit 1.2x on 1 GB")
     return both / alone
-
-
-def measure_ledger(count: int) -> tuple[float, float]:
-    """Write, seal and verify entries; returns sealed and verified entries a second."""
-    actor = User.objects.system("bench")
-    subject = actor
-    written = once(lambda: [write(actor, subject, number) for number in range(count)])
-    say(f"ledger: verbs with an entry, {count:,}", f"{count / written:,.0f}/s")
-    before = Entry.objects.count()
-    sealed = once(drain)
-    checked = once(verifier.verify)
-    say(f"ledger: seal {count:,}", f"{count / sealed:,.0f}/s", "aim 40,000/s")
-    say(f"ledger: verify {before:,}", f"{before / checked:,.0f}/s", "aim 100,000/s; rows named are verified too")
-    return count / sealed, before / checked
-
-
-def write(actor: User, subject: User, number: int) -> None:
-    """Write one entry as a verb does."""
-    with log.record(Event.PERSON_CHANGED, actor=actor, subject=subject, change=f"bench {number}"):
-        pass
-
-
-def drain() -> None:
-    """Seal until nothing is left."""
-    while sealer.seal_due():
-        pass
 
 
 def measure_gate(walk: Walk) -> float:
@@ -190,9 +162,12 @@ def run(*, full: bool) -> None:
 
         walk = make_walk(folder)
         measure_gate(walk)
-        for count in (2_000, 20_000) if full else (500, 5_000):
-            measure_ledger(count)
+        serving.measure(walk, full=full)
+        for count in (20_000, 200_000) if full else (5_000, 50_000):
+            ledger.measure(count)
         for count in (100, 1_000) if full else (20, 200):
             measure_rematching(walk, folder, count)
         for count in (25_000, 250_000) if full else (1_000, 10_000):
             measure_matching(walk, folder, count)
+        for count in (100_000, 1_000_000) if full else (20_000, 200_000):
+            measure_exports(count)

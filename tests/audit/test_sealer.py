@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
 from django.conf import settings as portal_settings
-from django.db import connection, connections
+from django.db import connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
@@ -24,8 +21,6 @@ from audit.sealer import LedgerDamaged, seal_due
 from audit.tasks import seal as seal_task
 from audit.verifier import verify
 from tests.audit.conftest import unguarded
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def checkpoints() -> list[notes.Checkpoint]:
@@ -92,13 +87,32 @@ def test_tiles_do_not_depend_on_how_the_tree_grew(steps: list[int], start: int) 
 
     at_once, step_by_step = tiles.TileBuilder(start, open_tile), tiles.TileBuilder(start, open_tile)
     leaves = [merkle.leaf_hash(number.to_bytes(4)) for number in range(sum(steps))]
-    expected = [tile for leaf in leaves for tile in at_once.append(leaf)]
-    assert [tile for leaf in leaves for tile in step_by_step.append(leaf)] == expected
+    expected = at_once.extend(leaves)
+    ends = list(accumulate(steps, initial=0))
+    stepped = [tile for start, end in pairwise(ends) for tile in step_by_step.extend(leaves[start:end])]
+    assert {(tile.level, tile.index): tile for tile in stepped} == {(tile.level, tile.index): tile for tile in expected}
+    assert len(stepped) == len(expected)
     assert list(at_once.unfinished()) == list(step_by_step.unfinished())
+    assert at_once.root() == step_by_step.root()
     assert all(len(tile.hashes) == tiles.WIDTH for tile in expected)
     assert [tile.index for tile in expected if tile.level == 0] == list(
         range(start // 256, (start + len(leaves)) // 256)
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=8))
+def test_the_root_may_be_asked_for_at_any_time(steps: list[int]) -> None:
+    builder, leaves = tiles.TileBuilder(), list[bytes]()
+    assert builder.root() == merkle.EMPTY_ROOT
+    for count in steps:
+        more = [merkle.leaf_hash(number.to_bytes(4)) for number in range(len(leaves), len(leaves) + count)]
+        leaves += more
+        builder.extend(more)
+        frontier = merkle.Frontier()
+        for leaf in leaves:
+            frontier.append(leaf)
+        assert builder.root() == frontier.root() == merkle.root(leaves)
 
 
 @pytest.mark.django_db
@@ -203,35 +217,3 @@ def test_sealers_and_writers_at_once_lose_and_double_nothing(say: Callable[..., 
     assert list(Leaf.objects.order_by("leaf_index").values_list("leaf_index", flat=True)) == list(range(count))
     assert Leaf.objects.values("entry_id").distinct().count() == count > 20
     assert verify().faults == []
-
-
-SEALER = """
-import django
-django.setup()
-from audit.sealer import seal_due
-print("ready", flush=True)
-while True:
-    seal_due(5)
-"""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_sealer_killed_at_any_point_loses_and_doubles_nothing(say: Callable[..., Entry]) -> None:
-    database = os.environ["DATABASE_URL"].rpartition("/")
-    tail = database[2].partition("?")
-    url = f"{database[0]}/{connection.settings_dict['NAME']}{tail[1]}{tail[2]}"
-    environ = {**os.environ, "DATABASE_URL": url, "KEYS_DIR": str(portal_settings.KEYS_DIR)}
-    for round_ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", SEALER], cwd=ROOT, env=environ, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        for _ in range(round_ * 3 + 2):
-            say()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-    while seal_due():
-        pass
-    report = verify()
-    assert report.faults == []
-    assert report.leaves == report.entries == Entry.objects.count()

@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from audit.events import Event
 from audit.log import record
-from audit.models import Checkpoint, Entry
+from audit.models import Checkpoint, Entry, Tile
 from audit.sealer import seal_due
 from audit.verifier import VerifyReport, verify
 from portal.errors import Invalid
@@ -71,6 +71,13 @@ def test_a_checkpoint_of_another_ledger_is_told_apart(say: Callable[..., Entry])
     note = Checkpoint.objects.get().note.replace("countersign.local", "elsewhere.example")
     faults = verify(note).faults
     assert any("elsewhere.example" in fault for fault in faults)
+
+
+def test_a_tile_that_no_leaf_makes_is_a_fault(say: Callable[..., Entry]) -> None:
+    say(3)
+    seal_due()
+    Tile(level=5, index=9, width=1, hashes=bytes(32)).save()
+    assert verify().faults == ["1 tiles are stored where the leaves make none."]
 
 
 def test_triggers_that_were_left_off_are_a_fault() -> None:
