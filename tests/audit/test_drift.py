@@ -9,7 +9,7 @@ import pytest
 from audit import drift
 from audit.events import Event
 from audit.log import record
-from audit.models import Governed
+from audit.models import Entry, Governed
 from audit.verifier import verify
 from registry.models import Asset, Team, User
 from tests.audit.conftest import unguarded
@@ -81,6 +81,27 @@ def test_the_number_of_reported_rows_is_bounded(team: Team) -> None:
     with unguarded() as cursor:
         cursor.execute("UPDATE registry_team SET name = 'Ours'")
     assert len(list(drift.find(limit=1))) == 1
+
+
+def test_what_when_and_the_missing_entry_are_told(team: Team) -> None:
+    """Without commit times the window is known: since the last entry, or since a later check that found nothing."""
+    told = Entry.objects.get(event_id=Team.history.filter(id=team.pk).latest("history_date").recorded_in)
+    with unguarded() as cursor:
+        cursor.execute("UPDATE registry_team SET name = 'Ours' WHERE id = %s", [team.pk])
+    (found,) = drift.find()
+    assert found.differences == (drift.Difference("name", "“Risk”", "“Ours”"),)
+    assert (found.at, found.after, found.last_entry) == (None, told.recorded_at, str(told.event_id))
+    assert str(found) == (
+        f"registry_team {team.pk} was changed without an entry: its newest history differs"
+        f" (name is “Ours”, was “Risk”). It happened after {told.recorded_at:%Y-%m-%d %H:%M:%S} UTC."
+        f" No entry tells of it; the last one about this row is {told.event_id}."
+    )
+
+
+def test_secrets_and_addresses_are_named_but_not_shown(ada: User) -> None:
+    for column in ("secret_sha256", "url", "email", "escalation_contact_email"):
+        assert str(drift.difference(column, "s3cret", "other")) == column
+    assert "…" in drift.difference("description", "x" * 999, None).was
 
 
 def test_every_governed_table_is_compared() -> None:
