@@ -16,10 +16,10 @@ from audit.events import Event
 from governance.models import Notice, Webhook
 from governance.notices import signing
 from governance.notices.sending import keep, waiting
-from governance.notices.targets import read_target
 from governance.notices.telling import Kind
 from portal.errors import Fault, Invalid, Refused, show
 from portal.jobs import Job, ring
+from portal.targets import read_target
 from registry.drafts import validated
 from registry.models import Team, User
 

@@ -1,12 +1,10 @@
-"""Posting a notice to a webhook: what is said, signed, and sent to an address that was judged before.
+"""Posting a notice to a webhook: what is said, what is signed, and what an answer means.
 
-No redirect is followed, nothing but the status line of the answer is read, and the whole takes ten seconds at most.
+How it is sent stands in `portal.posting`, where it may lead in `portal.targets`.
 """
 
 from __future__ import annotations
 
-import re
-import socket
 import ssl
 import time
 from typing import Any
@@ -17,14 +15,13 @@ from django.conf import settings
 from audit import seal
 from governance.models import Notice
 from governance.models.notices import WebhookForm
-from governance.notices import signing, targets
+from governance.notices import signing
 from governance.notices.outcome import UNWANTED, Outcome
-from governance.notices.targets import Target
+from portal import targets
 from portal.errors import Invalid, Refused
+from portal.posting import exchange, request_of
 
 TIMEOUT = 10.0
-MAX_ANSWER = 1024
-STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
 GONE, TOO_MANY = 410, 429
 
 
@@ -102,65 +99,3 @@ def slack_text(notice: Notice) -> str:
 def escape(text: str) -> str:
     """Return a text with Slack's three control characters escaped."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def request_of(target: Target, signed: dict[str, str], body: bytes) -> bytes:
-    """Return the bytes of the request (RFC 9112)."""
-    lines = {
-        "Host": target.authority,
-        "User-Agent": "Countersign",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        **signed,
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST {target.path} HTTP/1.1\r\n{head}\r\n".encode("ascii") + body
-
-
-def exchange(target: Target, request: bytes, seconds: float) -> int:
-    """Send a request to an address that may be reached, and return the status of the answer, 0 when it has none.
-
-    Raises TimeoutError when it takes longer, OSError when the connection fails, Refused when there is no such address.
-    The standard library's client bounds each step, not the sum of them, and reads more than is wanted here.
-    """
-    deadline = time.monotonic() + seconds
-    with connect(targets.resolve(target), target.port, deadline) as plain:
-        if not target.is_secure:
-            return talk(plain, request, deadline)
-        plain.settimeout(left(deadline))
-        with ssl.create_default_context().wrap_socket(plain, server_hostname=target.host) as secured:
-            return talk(secured, request, deadline)
-
-
-def connect(addresses: list[str], port: int, deadline: float) -> socket.socket:
-    """Return a connection to the first of the addresses that takes one. Raises the OSError of the last."""
-    for address in addresses[:-1]:
-        try:
-            return socket.create_connection((address, port), timeout=min(left(deadline), TIMEOUT / 3))
-        except OSError:
-            continue
-    return socket.create_connection((addresses[-1], port), timeout=left(deadline))
-
-
-def talk(connection: socket.socket, request: bytes, deadline: float) -> int:
-    """Send a request and return the status of its answer, 0 when that is none."""
-    connection.settimeout(left(deadline))
-    connection.sendall(request)
-    answer = b""
-    while b"\r\n" not in answer and len(answer) < MAX_ANSWER:
-        connection.settimeout(left(deadline))
-        more = connection.recv(MAX_ANSWER - len(answer))
-        if not more:
-            break
-        answer += more
-    found = STATUS.match(answer)
-    return int(found[1]) if found else 0
-
-
-def left(deadline: float) -> float:
-    """Return how many seconds are left. Raises TimeoutError when none is."""
-    rest = deadline - time.monotonic()
-    if rest <= 0:
-        raise TimeoutError
-    return rest

@@ -6,15 +6,12 @@ changes SECRET_KEY changes all of them.
 
 from __future__ import annotations
 
-import base64
-import hmac
-from hashlib import sha256
-
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 from governance.models import Webhook
+from portal.posting import secret_text, signature_headers
 
 PURPOSE = b"countersign webhook 1 "
 
@@ -26,15 +23,10 @@ def key_of(webhook: Webhook) -> bytes:
 
 
 def secret_of(webhook: Webhook) -> str:
-    """Return the secret as it is shown to whoever sets up the receiver: `whsec_` and base64."""
-    return f"whsec_{base64.b64encode(key_of(webhook)).decode()}"
+    """Return the secret as it is shown to whoever sets up the receiver."""
+    return secret_text(key_of(webhook))
 
 
 def headers(webhook: Webhook, identifier: str, body: bytes, *, seconds: int) -> dict[str, str]:
     """Return the three headers of a signed post; `seconds` is the Unix time of the attempt."""
-    signed = hmac.digest(key_of(webhook), f"{identifier}.{seconds}.".encode() + body, sha256)
-    return {
-        "webhook-id": identifier,
-        "webhook-timestamp": str(seconds),
-        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-    }
+    return signature_headers(key_of(webhook), identifier, body, seconds=seconds)

@@ -48,6 +48,12 @@ class Kind(StrEnum):
     HYGIENE_DONE = "hygiene_done", "Something happened by itself"
     ORPHANED = "orphaned", "An asset has no owner any more"
     DELEGATION = "delegation", "A deputy was named or a delegation ended"
+    COPIES_MISSING = "copies_missing", "Something is wrong with copies of checkpoints outside"
+    RECORD_CONTRADICTED = "record_contradicted", "The record contradicts itself"
+    SEALING_STOPPED = "sealing_stopped", "The ledger is not being sealed"
+    VIOLATION = "violation", "Something was served that was not allowed"
+    SERVING_CONFLICT = "serving_conflict", "A report contradicts an earlier one"
+    KEY_ENDING = "key_ending", "A key of this portal ends soon"
     TEST = "test", "A test"
 
 

@@ -1,4 +1,4 @@
-"""Where a webhook may point: https to public addresses, and whatever else the operator listed by name.
+"""Where a post may lead: https to public addresses, and whatever else the operator listed by name or configured.
 
 The name is looked up once, and the connection goes to an address that was judged here: a name that answers another
 address a moment later changes nothing.
@@ -24,12 +24,13 @@ TUNNELS = tuple(IPv6Network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48",
 
 @dataclass(frozen=True)
 class Target:
-    """A web address in parts. `authority` is what the Host header says."""
+    """A web address in parts. `authority` is what the Host header says, `is_configured` that it is a setting."""
 
     host: str
     port: int
     path: str
     is_secure: bool
+    is_configured: bool = False
 
     @property
     def authority(self) -> str:
@@ -40,12 +41,14 @@ class Target:
     @property
     def is_listed(self) -> bool:
         """Return whether the operator vouches for this host, at this port or at all."""
-        return not settings.WEBHOOK_PRIVATE_HOSTS.isdisjoint({self.host, f"{self.host}:{self.port}", self.authority})
+        names = {self.host, f"{self.host}:{self.port}", self.authority}
+        return self.is_configured or not settings.WEBHOOK_PRIVATE_HOSTS.isdisjoint(names)
 
 
-def read_target(url: str) -> Target:
-    """Return the parts of a webhook's address. Raises Invalid for one that nothing may ever be posted to.
+def read_target(url: str, *, is_configured: bool = False) -> Target:
+    """Return the parts of a web address. Raises Invalid for one that nothing may ever be posted to.
 
+    What the operator has configured may be private and unencrypted; what administrators type may not, unless listed.
     The fault does not repeat the address: those of Slack and its likes are secrets.
     """
     try:
@@ -61,7 +64,7 @@ def read_target(url: str) -> Target:
         raise unfit("a user name, a password or a fragment", "an address without them")
     is_secure = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    target = Target(parts.hostname.lower(), port or (443 if is_secure else 80), path, is_secure)
+    target = Target(parts.hostname.lower(), port or (443 if is_secure else 80), path, is_secure, is_configured)
     if not target.is_listed:
         expect_public(target)
     return target
