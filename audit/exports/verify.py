@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""Checks the evidence bundle it lies in: files, signatures, proofs. Exits with 0 when everything holds, else with 1.
+"""Checks what a portal handed out: an evidence bundle, one decision, one proof. Exits with 0 when it holds, else 1.
 
-It needs Python 3.11 or newer and the package `cryptography`; no portal and no network. README.txt says what is what.
+It needs Python 3.11 or newer and the package `cryptography`; no portal, no network, nothing of ours. Written from RFC
+6962, RFC 9162, DSSE, in-toto, Sigstore bundle and C2SP signed-note, tlog-checkpoint, tlog-proof, tlog-cosignature.
 """
-
-from __future__ import annotations
 
 import argparse
 import base64
 import contextlib
 import csv
+import fnmatch
 import functools
 import hashlib
-import io
 import itertools
 import json
-import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,31 +27,34 @@ except ImportError:
     sys.exit("This check needs the Python package cryptography: python3 -m pip install cryptography")
 
 STATEMENT = ("https://in-toto.io/Statement/v1", "https://countersign.dev/attestation/promotion-decision/v1")
-PROOF = "c2sp.org/tlog-proof@v1"
-NO_ENTRY: dict[str, Any] = {"rows": [], "actor": None}
-FORMULA = r"\A'(?=[=+\-@\t\r\n＝＋－＠])"
+IN_TOTO, PROOF = "application/vnd.in-toto+json", "c2sp.org/tlog-proof@v1"
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error)
 # For each table: the rows that it retells, the column with their id, whether it retells all, and column by column.
 TABLES = {
-    "reviews.csv": ("governance_review", "Review", True, {
-        "Given": "given_at", "Verdict": "verdict", "Role": "role", "Note": "note", "Dossier digest": "dossier_digest"}),
-    "checks.csv": ("governance_checkrun", "Run", True, {
-        "Answered": "ended_at", "Check": "check_slug", "Outcome": "outcome", "Says": "says", "Tool": "tool",
-        "Tool version": "tool_version", "Input digest": "input_digest"}),
-    "decisions.csv": ("governance_decision", "Decision", True, {
-        "Decided": "made_at", "Verdict": "verdict", "Environment": "environment", "Reason": "reason",
-        "Valid until": "expires_at", "Identity digest": "identity_digest"}),
-    "waivers.csv": ("governance_historicalwaiver", "Waiver", False, {
-        "Granted": "decided_at", "Rule": "rule", "Environment": "environment", "Expires": "expires_at",
-        "Reason": "reason", "Compensating control": "compensating_control"}),
-}  # fmt: skip
-SHOWS = """This bundle holds.
-
-What this shows: the decisions were signed by the holder of the decision key and are about exactly this identity digest;
-entries, rows and documents stood in the ledger when its checkpoint was signed and were not changed since.
-What this does not show: that nothing was left out, that the ledger was never written anew (keep checkpoints to see
-that), that serving.csv is true and complete, and that what people and tools wrote down is true."""
-UNTRUSTED = "The keys came with the bundle. Compare them with what you were given by another way, or use --keys."
+    "reviews.csv": ("governance_review", "Review", True, {"Given": "given_at", "Account": "actor", "Verdict": "verdict",
+        "Role": "role", "Note": "note", "Dossier digest": "dossier_digest"}),
+    "checks.csv": ("governance_checkrun", "Run", True, {"Answered": "ended_at", "Check": "check_slug", "Says": "says",
+        "Outcome": "outcome", "Tool": "tool", "Tool version": "tool_version", "Input digest": "input_digest"}),
+    "decisions.csv": ("governance_decision", "Decision", True, {"Decided": "made_at", "Account": "actor",
+        "Verdict": "verdict", "Environment": "environment", "Reason": "reason", "Valid until": "expires_at",
+        "Identity digest": "identity_digest"}),
+    "waivers.csv": ("governance_historicalwaiver", "Waiver", False, {"Granted": "decided_at", "Rule": "rule",
+        "Environment": "environment", "Expires": "expires_at", "Reason": "reason",
+        "Compensating control": "compensating_control"})}  # fmt: skip
+BUNDLE = ["files", "decisions", "ledger", "rows", "evidence", "tables"]
+CHECKS = {"version": [*BUNDLE, "identity"], "period": BUNDLE, "decision": ["decisions"], "proof": ["ledger"]}
+# For each kind of thing: what holding shows, and what it does not show.
+LATER = "stood in the ledger when its checkpoint was signed and were not changed since"
+SHOWS = {
+    "version": (f"signed decisions about this identity; entries, rows, documents {LATER}", "that nothing was left out"),
+    "period": (f"no entry between the first and the last is left out; all {LATER}", "that every named row is here"),
+    "decision": ("the holder of a decision key signed exactly this", "that it counts here and now; ask the gate"),
+    "proof": (f"what this entry says {LATER}", "what else stands in the ledger"),
+}
+HOLDS = "This holds.\n\nWhat this shows: {}.\nWhat this does not show: {}{};\n"
+TRUTH = "nor whether what people and tools wrote down is true. It shows who said it, and that it was not changed."
+UNTRUSTED = "The keys came with it. Compare them with what you were given by another way, or use --keys.\n"
 decode = functools.partial(base64.b64decode, validate=True)
 
 
@@ -67,233 +69,231 @@ def root_of(leaves: list[bytes]) -> bytes:
     return tree_hash(root_of(leaves[:middle]), root_of(leaves[middle:])) if middle else leaves[0]
 
 
-def includes(index: int, size: int, leaf: bytes, path: list[bytes], root: bytes) -> bool:
-    """Return whether the audit path leads from the leaf to the root (RFC 9162 §2.1.3.2)."""
-    position, last, folded = index, size - 1, leaf
-    for sibling in path:
-        if last == 0:
-            return False
-        if position & 1 or position == last:
-            folded = tree_hash(sibling, folded)
-            while not position & 1 and position:
-                position, last = position >> 1, last >> 1
-        else:
-            folded = tree_hash(folded, sibling)
-        position, last = position >> 1, last >> 1
-    return 0 <= index < size and last == 0 and folded == root
+def climb(position: int, last: int, path: list[bytes], start: bytes) -> tuple[bytes, bytes]:
+    """Return the older and the newer root to which a path leads, empty when it has another length (RFC 9162 §2.1)."""
+    older, newer, inner = start, start, (position ^ last).bit_length()
+    for level, sibling in enumerate(path):
+        is_left = level >= inner or position >> level & 1
+        older = tree_hash(sibling, older) if is_left else older
+        newer = tree_hash(sibling, newer) if is_left else tree_hash(newer, sibling)
+    fits = 0 <= position <= last and len(path) == inner + (position >> inner).bit_count()
+    return (older, newer) if fits else (b"", b"")
 
 
-class Bundle:
-    """The unpacked bundle, what was found in it, and every fault as one plain sentence."""
+class Checked:
+    """What is checked, by which keys, what was found in it, and every fault as one plain sentence."""
 
-    def __init__(self, folder: Path, keys: Path) -> None:
-        self.folder = folder
-        self.faults: list[str] = []
-        self.manifest = self.read_json("manifest.json")
-        self.files, self.identity = self.manifest["files"], self.manifest["identity"]
-        found = [serialization.load_pem_public_key(path.read_bytes()) for path in sorted(keys.glob("*.pem"))]
-        self.pems = [key for key in found if isinstance(key, ec.EllipticCurvePublicKey)]
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.path, self.options, self.folder = options.what, options, options.what.is_dir()
+        self.manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_bytes()) if self.folder else {}
+        alone = "proof" if self.path.suffix == ".tlog-proof" else "decision"
+        self.kind = ("period" if self.manifest.get("kind") == "period" else "version") if self.folder else alone
+        keys = options.keys or self.path / "keys"
+        self.pems: list[Any] = [serialization.load_pem_public_key(path.read_bytes()) for path in keys.glob("*.pem")]
         self.vkeys = [line for path in sorted(keys.glob("*.vkey")) for line in path.read_text().splitlines()]
-        self.entries, self.rows, self.decisions = dict[str, Any](), dict[str, list[Any]](), dict[str, Any]()
+        self.files, self.faults, self.head = dict[str, str](), list[str](), (0, b"", "")
+        for path in sorted(self.path.rglob("*") if self.folder else ()):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_symlink():
+                self.files[name] = ""
+            elif not path.is_dir():
+                with path.open("rb") as stream:
+                    self.files[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        self.entries, self.rows, self.decisions = dict[str, Any](), dict[str, list[Any]](), dict[str, str]()
 
-    def read(self, name: str) -> bytes:
-        """Return the bytes of one file of the bundle."""
-        return (self.folder / name).read_bytes()
-
-    def read_json(self, name: str) -> Any:
-        """Return one file of the bundle as JSON."""
-        return json.loads(self.read(name))
-
-    def digest(self, name: str) -> str:
-        """Return the hex sha256 of one file of the bundle, in constant memory."""
-        with (self.folder / name).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-
-    def named(self, folder: str, ending: str = "") -> list[str]:
-        """Return the files that the manifest lists below a folder, in order."""
-        return sorted(name for name in self.files if name.startswith(folder) and name.endswith(ending))
-
-    def expect(self, holds: bool, fault: str) -> bool:
+    def expect(self, holds: object, fault: str) -> bool:
         """Note a fault unless something holds, and return whether it does."""
-        if not holds:
-            self.faults.append(fault)
-        return holds
+        self.faults += [] if holds else [fault]
+        return bool(holds)
 
+    def is_signed(self, envelope: Any) -> bool:
+        """Return whether one of the given keys has signed a DSSE envelope with ECDSA."""
+        kind, payload = envelope["payloadType"].encode(), decode(envelope["payload"])
+        message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+        for key, signature in itertools.product(self.pems, envelope["signatures"]):
+            with contextlib.suppress(InvalidSignature, AttributeError):  # Only ECDSA keys have a curve.
+                hashing = ec.ECDSA(hashes.SHA384() if key.curve.key_size == 384 else hashes.SHA256())
+                key.verify(decode(signature["sig"]), message, hashing)
+                return True
+        return False
 
-def check_files(bundle: Bundle) -> str:
-    """Hold every file against the manifest."""
-    here = {path.relative_to(bundle.folder).as_posix() for path in bundle.folder.rglob("*") if not path.is_dir()}
-    for name, stated in bundle.files.items():
-        if bundle.expect(name in here and not (bundle.folder / name).is_symlink(), f"{name} is missing."):
-            seen = bundle.digest(name)
-            fault = f"{name} was changed: manifest.json states the sha256 {stated['sha256']}, this file has {seen}."
-            bundle.expect(seen == stated["sha256"], fault)
-    for name in sorted(here - set(bundle.files) - {"manifest.json"}):
-        bundle.expect(False, f"{name} does not belong to the bundle: manifest.json does not name it.")
-    return f"{len(bundle.files)} files are here, none more and none less, each with the sha256 in manifest.json."
-
-
-def check_identity(bundle: Bundle) -> str:
-    """Compute the identity digest anew from the record."""
-    record = bundle.read_json("record.json")
-    own, parts = record["dossier"]["artifact"]["sha256"], record["dossier"]["components"]
-    wanted = sorted([part["role"], part["identity"]] for part in parts if part["role"] != "base")
-    computed, how = own, "the artifact"
-    if wanted:
-        composed = bundle.read_json("composition.json")
-        seen = sorted([part["role"], part["sha256"]] for part in composed["components"])
-        same = seen == wanted and (composed["artifact"] or {"sha256": ""})["sha256"] == own
-        bundle.expect(same, "composition.json and record.json name other parts.")
-        computed, how = bundle.digest("composition.json"), f"composition.json (parts: {len(wanted)})"
-    for where, stated in {"manifest.json": bundle.identity, "record.json": record["identity"]}.items():
-        bundle.expect(stated == computed, f"The identity digest in {where} is {stated}; computed it is {computed}.")
-    return f"The identity digest is {bundle.identity}, the sha256 of {how}."
-
-
-def is_signed(bundle: Bundle, envelope: Any) -> bool:
-    """Return whether one of the given keys has signed a DSSE envelope with ECDSA and SHA-256."""
-    kind, payload = envelope["payloadType"].encode(), decode(envelope["payload"])
-    message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-    for key, signature in itertools.product(bundle.pems, envelope["signatures"]):
-        with contextlib.suppress(InvalidSignature):
-            key.verify(decode(signature["sig"]), message, ec.ECDSA(hashes.SHA256()))
-            return True
-    return False
-
-
-def check_decisions(bundle: Bundle) -> str:
-    """Check signature, subject and policy of every signed decision."""
-    policies = {bundle.digest(name) for name in bundle.named("policies/", ".json")}
-    lines = []
-    for name in bundle.named("decisions/", ".dsse.json"):
-        envelope, twin = bundle.read_json(name), bundle.read_json(name.replace(".dsse.", ".sigstore."))["dsseEnvelope"]
-        bundle.expect(twin == envelope, f"{name} and its Sigstore form differ.")
-        if not bundle.expect(is_signed(bundle, envelope), f"{name} is not signed by any of the given decision keys."):
-            continue
-        said = json.loads(decode(envelope["payload"]))
-        told, subjects = said["predicate"], [each["digest"].get("sha256") for each in said["subject"]]
-        bundle.decisions[told["decisionId"]] = envelope
-        right = (said["_type"], said["predicateType"]) == STATEMENT and told["decisionId"] in name
-        bundle.expect(right, f"{name} is not the promotion decision of that name.")
-        bundle.expect(subjects == [bundle.identity], f"{name} is about {subjects}, not about {bundle.identity}.")
-        digest = told["policy"]["digest"]["sha256"]
-        bundle.expect(digest in policies, f"{name} was made under the policy {digest}, which is not in policies/.")
-        given = [(f"{each['role']} {each['principal']}", each.get("onBehalfOf")) for each in told["approvals"]]
-        by = ", ".join(" for ".join(filter(None, each)) for each in given)
-        until = f", valid until {told['expiresAt']}" if told["expiresAt"] else ""
-        revokes = f", revokes {told['supersedes']}" if told["supersedes"] else ""
-        what = f"{told['verdict']} for {told['scope']['environment']} on {told['issuedAt']}"
-        lines.append(f"\n       {what}{until}{revokes}; verdicts: {by or 'none'}")
-    return f"Decisions that are signed and about this identity digest: {len(lines)}.{''.join(lines)}"
-
-
-def open_checkpoint(bundle: Bundle) -> tuple[int, bytes]:
-    """Return size and root of the checkpoint, once one of the given ledger keys is found to have signed it."""
-    text, _, signatures = bundle.read("ledger/checkpoint").decode("utf-8").rpartition("\n\n")
-    origin, size, root = text.split("\n")[:3]
-    bundle.expect(origin == bundle.manifest["ledger"], f"The checkpoint is one of another ledger: {origin}.")
-    for vkey in bundle.vkeys:
-        name, _, encoded = vkey.split("+", 2)
-        raw = decode(encoded)
-        key_id = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
-        for line in signatures.splitlines():
-            signature = decode(line.rpartition(" ")[2])
-            if line.startswith(f"— {name} ") and signature[:4] == key_id and raw[:1] == b"\1":
+    def open(self, note: str) -> tuple[int, bytes, str]:
+        """Return size and root of a checkpoint that a given ledger key has signed, and which given witnesses saw it."""
+        text, _, signatures = note.rpartition("\n\n")
+        log, size, root = text.split("\n")[:3]
+        self.expect(log == self.manifest.get("ledger", log), f"The checkpoint is one of another ledger: {log}.")
+        signed, seen = False, ""
+        for vkey, line in itertools.product(self.vkeys, signatures.split("\n")):
+            name, _, encoded = vkey.split("+", 2)
+            key, raw = decode(encoded), decode(line.rpartition(" ")[2])
+            mark, stamp = hashlib.sha256(name.encode() + b"\n" + key).digest()[:4], int.from_bytes(raw[4:12])
+            at, head = {1: (4, ""), 4: (12, f"cosignature/v1\ntime {stamp}\n")}.get(key[0], (0, ""))
+            if at and line.startswith(f"— {name} ") and raw[:4] == mark:
                 with contextlib.suppress(InvalidSignature):
-                    ed25519.Ed25519PublicKey.from_public_bytes(raw[1:]).verify(signature[4:], f"{text}\n".encode())
-                    return int(size), decode(root)
-    raise ValueError("The checkpoint is not signed by any of the given ledger keys.")
+                    ed25519.Ed25519PublicKey.from_public_bytes(key[1:]).verify(raw[at:], f"{head}{text}\n".encode())
+                    signed |= not head
+                    seen += f" {name} cosigned it on {datetime.fromtimestamp(stamp, UTC)}." if head else ""
+        self.expect(signed, "The checkpoint is not signed by any of the given ledger keys.")
+        return int(size), decode(root), seen
 
+    def check_files(self) -> str:
+        """Hold every file against the manifest."""
+        stated = {name: each["sha256"] for name, each in self.manifest["files"].items()}
+        for name in sorted({*stated, *self.files} - {"manifest.json"}):
+            more, seen = "does not belong to the bundle: manifest.json does not name it", self.files.get(name)
+            changed = f"was changed: manifest.json states the sha256 {stated.get(name)}, this file has {seen}"
+            fault = more if name not in stated else changed if seen else "is missing"
+            self.expect(seen and seen == stated.get(name), f"{name} {fault}.")
+        return f"{len(stated)} files are here, none more and none less, each with the sha256 in manifest.json."
 
-def check_ledger(bundle: Bundle) -> str:
-    """Check the signed checkpoint, and the proof of every entry against it."""
-    size, root = open_checkpoint(bundle)
-    for name in bundle.named("ledger/entries/"):
-        index, body = int(PurePosixPath(name).stem), bundle.read(name)
-        head, _, note = bundle.read(f"ledger/proofs/{index}.tlog-proof").decode("utf-8").partition("\n\n")
-        form, place, *path = head.split("\n")
-        stated = (form, place, note.encode()) == (PROOF, f"index {index}", bundle.read("ledger/checkpoint"))
-        holds = stated and includes(index, size, tree_hash(body), [decode(line) for line in path], root)
-        if bundle.expect(holds, f"{name} is not entry {index} of the ledger: its proof leads to another checkpoint."):
-            bundle.entries[json.loads(body)["eventId"]] = json.loads(body)
-    return f"{len(bundle.entries)} entries lie in the ledger of {size} entries, whose checkpoint the ledger key signed."
+    def check_identity(self) -> str:
+        """Compute the identity digest anew from the record."""
+        record, how = json.loads((self.path / "record.json").read_bytes()), "the artifact"
+        computed, parts = record["dossier"]["artifact"]["sha256"], record["dossier"]["components"]
+        if wanted := sorted([part["role"], part["identity"]] for part in parts if part["role"] != "base"):
+            composed = json.loads((self.path / "composition.json").read_bytes())
+            seen = sorted([part["role"], part["sha256"]] for part in composed["components"])
+            same = seen == wanted and (composed["artifact"] or {"sha256": ""})["sha256"] == computed
+            self.expect(same, "composition.json and record.json name other parts.")
+            computed, how = self.files["composition.json"], f"composition.json (parts: {len(wanted)})"
+        for name, said in {"manifest.json": self.manifest["identity"], "record.json": record["identity"]}.items():
+            self.expect(said == computed, f"The identity digest in {name} is {said}; computed it is {computed}.")
+        return f"The identity digest is {computed}, the sha256 of {how}."
 
+    def check_decisions(self) -> str:
+        """Check signature, subject and policy of every signed decision, or of the one that was given."""
+        held, text = {self.files[name] for name in fnmatch.filter(self.files, "policies/*.json")}, ""
+        for file in fnmatch.filter(self.files, "decisions/*.dsse.json") if self.folder else [""]:
+            name, both = file or self.path.name, (file, file.replace(".dsse.", ".sigstore."))
+            found = [json.loads((self.path / form).read_bytes()) for form in both]
+            envelope, twin = (form.get("dsseEnvelope", form) for form in found)
+            self.expect(envelope == twin, f"{name} and its Sigstore form differ.")
+            if not self.expect(self.is_signed(envelope), f"{name} is not signed by any of the given decision keys."):
+                continue
+            said = json.loads(decode(envelope["payload"]))
+            told, subjects = said["predicate"], [each["digest"].get("sha256") for each in said["subject"]]
+            key, policy = told["decisionId"], told["policy"]["digest"]["sha256"]
+            self.decisions[key] = decode(envelope["payload"]).hex()
+            right = (envelope["payloadType"], said["_type"], said["predicateType"]) == (IN_TOTO, *STATEMENT)
+            self.expect(right and key in (file or key), f"{name} is not the promotion decision of that name.")
+            identity = [self.manifest["identity"]] if self.kind == "version" else subjects
+            self.expect(subjects == identity, f"{name} is about {subjects}, not about {identity}.")
+            self.expect(policy in held or not self.folder, f"{name} applies {policy}, which is not in policies/.")
+            given = [(f"{each['role']} {each['principal']}", each.get("onBehalfOf")) for each in told["approvals"]]
+            by = ", ".join(" for ".join(filter(None, each)) for each in given)
+            until, revoked = told["expiresAt"] or "further notice", told["supersedes"] or "nothing"
+            text += f"\n       {told['verdict']} for {told['scope']['environment']} on {told['issuedAt']},"
+            text += f" about {subjects}, valid until {until}, revokes {revoked}; verdicts: {by or 'none'}"
+        return f"Decisions that are signed by a given key: {len(self.decisions)}.{text}"
 
-def check_rows(bundle: Bundle) -> str:
-    """Hold every row against the hash by which an entry names it; many rows of one entry are named by one root."""
-    groups: dict[tuple[str, str], list[tuple[int, str, bytes]]] = {}
-    names = bundle.named("ledger/rows/")
-    for name in names:
-        _, _, table, key = name[: -len(".json")].split("/")
-        body = bundle.read(name)
-        row = json.loads(body)
-        entry = bundle.entries.get(row["recorded_in"], NO_ENTRY)
-        bundle.rows.setdefault(table, []).append({**row, "actor": entry["actor"]})
-        if {"table": table, "id": key, "sha256": hashlib.sha256(body).hexdigest()} not in entry["rows"]:
-            groups.setdefault((row["recorded_in"], table), []).append((len(key), key, tree_hash(body)))
-    for (event, table), found in groups.items():
-        group = {"table": table, "count": len(found), "root": root_of([leaf for *_, leaf in sorted(found)]).hex()}
-        named, keys = group in bundle.entries.get(event, NO_ENTRY)["rows"], ", ".join(key for _, key, _ in found)
-        bundle.expect(named, f"ledger/rows/{table}: {keys} is not what the ledger's entry {event} names.")
-    return f"{len(names)} rows of the record are the ones that these entries name by their hash."
+    def check_ledger(self) -> str:
+        """Check the signed checkpoint, and the proof of every entry, or of the one that was given, against it."""
+        text = (self.path / ("ledger/checkpoint" if self.folder else "")).read_bytes().decode()
+        note = text if self.folder else text.partition("\n\n")[2]
+        size, root, seen = self.head = self.open(note)
+        for name in fnmatch.filter(self.files, "ledger/entries/*") if self.folder else [""]:
+            proof = self.path / (f"ledger/proofs/{PurePosixPath(name).stem}.tlog-proof" if name else "")
+            head, _, under = proof.read_bytes().decode().partition("\n\n")
+            form, *lines = head.split("\n")
+            carried = decode(lines.pop(0)[6:]) if lines[0].startswith("extra ") else b""
+            entry = self.path / name if name else self.options.entry
+            body, index = entry.read_bytes() if entry else carried, int(lines[0].removeprefix("index "))
+            same = (form, under) == (PROOF, note) and name in ("", f"ledger/entries/{index}.json")
+            leads = climb(index, size - 1, [decode(line) for line in lines[1:]], tree_hash(body))[1] == root
+            fault = f"{name or 'This'} is not entry {index} of the ledger: its proof leads to another checkpoint."
+            if self.expect(same and leads, fault):
+                self.entries[json.loads(body)["eventId"]] = json.loads(body)
+        due = range(*(self.manifest["entries"][each] for each in ("first", "end"))) if self.kind == "period" else ()
+        lost = [index for index in due if f"ledger/entries/{index}.json" not in self.files][:10]
+        self.faults += [f"Entry {index} of the ledger was left out." for index in lost]
+        seen += "" if self.folder else f"\n       {json.dumps(self.entries)}"
+        return f"{len(self.entries)} entries lie in the ledger of {size} entries; its checkpoint is signed.{seen}"
 
+    def check_growth(self) -> str:
+        """Hold the checkpoint against the older one that was kept, by a proof of consistency (RFC 9162 §2.1.4.2)."""
+        (old, old_root, _), (new, root, _) = sorted((self.open(self.options.checkpoint.read_text("utf-8")), self.head))
+        given = self.options.consistency
+        lines = given.read_text().partition("\n\n")[0].split()[2:] if given else []
+        path = [decode(line) for line in lines] if old & (old - 1) else [old_root, *map(decode, lines)]
+        where = f"ask the portal for /api/v1/ledger/consistency?old={old}&new={new} and give it as --consistency"
+        shift = max(0, (old & -old).bit_length() - 1)
+        grew = lines and climb((old - 1) >> shift, (new - 1) >> shift, path[1:], path[0]) == (old_root, root)
+        grew = grew if old < new else old_root == root
+        self.expect(grew, f"Nothing shows that the ledger only grew from {old} to {new} entries; {where}.")
+        return f"The ledger of {new} entries begins with the ledger of {old} entries."
 
-def check_evidence(bundle: Bundle) -> str:
-    """Hold every document and every decision against the row of the record that names it."""
-    rows = {row["sha256"] for row in bundle.rows.get("registry_evidence", [])}
-    files = {bundle.digest(name): name for name in bundle.named("evidence/")}
-    for digest in sorted(set(files) - rows):
-        bundle.expect(False, f"{files[digest]} is not a document that was attached, says the ledger.")
-    for digest in sorted(rows - set(files)):
-        bundle.expect(False, f"The document with the sha256 {digest} was attached and is not in evidence/.")
-    made = {row["public_id"]: row["payload"] for row in bundle.rows.get("governance_decision", [])}
-    for key, envelope in bundle.decisions.items():
-        same = made.get(key) == decode(envelope["payload"]).hex()
-        bundle.expect(same, f"The decision {key} is not the one that was made, says the ledger.")
-    return f"Documents and decisions that are the ones the ledger names: {len(files)} and {len(bundle.decisions)}."
+    def check_rows(self) -> str:
+        """Hold every row against the hash by which an entry names it; many rows of one entry are named by one root."""
+        groups: dict[tuple[str, str], list[tuple[int, str, bytes]]] = {}
+        for name in fnmatch.filter(self.files, "ledger/rows/*"):
+            table, key = name.removesuffix(".json").split("/")[2:]
+            row = json.loads(body := (self.path / name).read_bytes())
+            entry = self.entries.get(row["recorded_in"], {})
+            self.rows.setdefault(table, []).append({**row, "actor": entry.get("actor")})
+            if {"table": table, "id": key, "sha256": self.files[name]} not in entry.get("rows", []):
+                groups.setdefault((row["recorded_in"], table), []).append((len(key), key, tree_hash(body)))
+        for (event, table), found in groups.items():
+            group = {"table": table, "count": len(found), "root": root_of([leaf for *_, leaf in sorted(found)]).hex()}
+            named, keys = self.entries.get(event, {}).get("rows", []), ", ".join(key for _, key, _ in found)
+            self.expect(group in named, f"ledger/rows/{table}: {keys} is not what the ledger's entry {event} names.")
+        return f"{sum(map(len, self.rows.values()))} rows of the record are what these entries name by their hash."
 
+    def check_evidence(self) -> str:
+        """Hold every document and every decision against the row of the record that names it."""
+        rows = {row["sha256"] for row in self.rows.get("registry_evidence", []) if self.kind == "version"}
+        files = {self.files[name]: name for name in fnmatch.filter(self.files, "evidence/*")}
+        self.faults += [f"The document {key} was attached and is not in evidence/." for key in sorted(rows - {*files})]
+        more = [name for digest, name in files.items() if digest not in rows]
+        self.faults += [f"{name} is not a document that was attached, says the ledger." for name in more]
+        made = {row["public_id"]: row["payload"] for row in self.rows.get("governance_decision", [])}
+        other = sorted(self.decisions.items() - made.items())
+        self.faults += [f"The decision {key} is not the one that was made, says the ledger." for key, _ in other]
+        return f"Documents and decisions that are the ones the ledger names: {len(files)} and {len(self.decisions)}."
 
-def check_tables(bundle: Bundle) -> str:
-    """Hold what the tables retell against the rows of the record, and accounts against the entries' actors."""
-    for name, (table, id_column, complete, columns) in TABLES.items():
-        stored: dict[str, list[Any]] = {}
-        for row in bundle.rows.get(table, []):
-            stored.setdefault(row["public_id"], []).append(row)
-        text = io.StringIO(bundle.read(name).decode("utf-8"), newline="")
-        told = {line[id_column]: line for line in csv.DictReader(text)}
-        for key, line in told.items():
-            # An apostrophe before a formula keeps spreadsheets from running it, and is no part of the text.
-            says = {field: re.sub(FORMULA, "", line[column]) for column, field in columns.items()}
-            rows = [row for row in stored.get(key, []) if line.get("Account", row["actor"]) == row["actor"]]
-            true = any(all((row[field] or "") == text for field, text in says.items()) for row in rows)
-            bundle.expect(true, f"{name} says something else about {key} than the ledger.")
-        for key in sorted(set(stored) - set(told)) if complete else ():
-            bundle.expect(False, f"{name} leaves out {key}.")
-    return f"{', '.join(TABLES)} retell rows of the record truly. serving.csv is the portal's own account."
+    def check_tables(self) -> str:
+        """Hold what the tables retell against the rows of the record, and accounts against the entries' actors."""
+        since, until = self.manifest.get("since", ""), self.manifest.get("until", "~")
+        for name, (table, id_column, complete, columns) in TABLES.items():
+            rows, (at, *_) = self.rows.get(table, []), columns.values()
+            cells = [(row["public_id"], *(row[field] or "" for field in columns.values())) for row in rows]
+            # An apostrophe keeps spreadsheets from running what looks like a formula, and is no part of the text.
+            own = {tuple("'" * each.startswith(FORMULA) + each for each in line) for line in cells}
+            with (self.path / name).open(encoding="utf-8", newline="") as text:
+                told = {(line[id_column], *(line[column] for column in columns)) for line in csv.DictReader(text)}
+            due = {row["public_id"] for row in rows if complete and since <= row[at] < until}
+            self.faults += [f"{name} says something else about {key} than the rows." for key, *_ in sorted(told - own)]
+            self.faults += [f"{name} leaves out {key}." for key in sorted(due - {key for key, *_ in told})]
+        return f"{', '.join(TABLES)} retell rows of the record truly. Others, such as serving.csv, are not checked."
 
 
 def main() -> int:
     """Run every check, print what each found, and return the exit code."""
     csv.field_size_limit(1 << 30)
-    parser = argparse.ArgumentParser(description="Checks the evidence bundle in a folder, without the portal.")
-    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--keys", type=Path, help="a folder with public keys that you trust: *.pem and *.vkey")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", type=Path, default=Path(__file__).resolve().parent, help="folder or file")
+    parser.add_argument("--keys", type=Path, help="a folder of keys that you trust: *.pem and *.vkey, of witnesses too")
+    parser.add_argument("--entry", type=Path, help="the entry that a .tlog-proof is about, unless the proof carries it")
+    parser.add_argument("--checkpoint", type=Path, help="an older one that you kept: was the ledger written anew?")
+    parser.add_argument("--consistency", type=Path, help="the proof that leads from that checkpoint to this one")
     options = parser.parse_args()
     try:
-        bundle = Bundle(options.folder, options.keys or options.folder / "keys")
+        it = Checked(options)
     except BROKEN as error:
         sys.exit(f"FAILED The bundle cannot be read: {error}")
-    sys.stdout.write(f"Evidence bundle of {bundle.manifest.get('version')}, as of {bundle.manifest.get('as_of')}\n\n")
-    for check in (check_files, check_identity, check_decisions, check_ledger, check_rows, check_evidence, check_tables):
-        before, said = len(bundle.faults), ""
+    about = it.manifest.get("version") or it.manifest.get("since")
+    sys.stdout.write(f"Evidence bundle of {about}, as of {it.manifest.get('as_of')}\n\n" if it.folder else "")
+    for name in CHECKS[it.kind] + ["growth"] * bool(options.checkpoint and it.kind != "decision"):
+        before, said = len(it.faults), ""
         try:
-            said = check(bundle)
+            said = getattr(it, f"check_{name}")()
         except BROKEN as error:
-            bundle.expect(False, f"{check.__name__[6:].capitalize()} cannot be checked: {error}")
-        sys.stdout.write("".join(f"FAILED {fault}\n" for fault in bundle.faults[before:]) or f"ok     {said}\n")
-    text = f"This bundle does not hold: {len(bundle.faults)} faults. Do not rely on it."
-    sys.stdout.write(f"\n{text if bundle.faults else SHOWS}\n{'' if options.keys else UNTRUSTED}\n")
-    return 1 if bundle.faults else 0
+            it.expect(False, f"{name.capitalize()} cannot be checked: {error}")
+        sys.stdout.write("".join(f"FAILED {fault}\n" for fault in it.faults[before:]) or f"ok     {said}\n")
+    kept = "" if options.checkpoint else ", that the ledger was never written anew (give a --checkpoint you kept)"
+    lost = f"This bundle does not hold: {len(it.faults)} faults. Do not rely on it."
+    text = lost if it.faults else HOLDS.format(*SHOWS[it.kind], kept) + TRUTH
+    sys.stdout.write(f"\n{text}\n{'' if options.keys else UNTRUSTED}")
+    return 1 if it.faults else 0
 
 
 if __name__ == "__main__":
