@@ -10,27 +10,28 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, cast
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from audit.exports import package, requests, tables
+from audit.exports import copying, facts, files, package, pdf, period, requests, tables
 from audit.models import Export, ExportState
-from audit.reports.base import Row
+from audit.reports.asking import Question
+from audit.reports.base import Row, count
 from portal.errors import Invalid, Refused
-from registry import storage
 from registry.models import User
+from registry.storage import Stored, Unreadable
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=10)
 BEAT = 2.0
 MAX_ATTEMPTS = 3
-MAX_BYTES = 50 * 1024**3
 DONE_IN = 99
 
 Tick = Callable[[float], None]
@@ -77,12 +78,11 @@ def work(claimed: Export) -> None:
     try:
         with tempfile.TemporaryFile() as spool:
             told = make(claimed, cast(BinaryIO, spool), heart_of(claimed))
-            spool.seek(0)
-            stored = storage.put(cast(BinaryIO, spool), max_bytes=MAX_BYTES)
+            stored = files.put(cast(BinaryIO, spool), claimed)
         finish(claimed, stored, told)
     except LeaseLost:
         logger.warning("The export %s was taken over by another worker.", claimed.pk)
-    except (Refused, Invalid, storage.Unreadable) as error:
+    except (Refused, Invalid, Unreadable) as error:
         fail(claimed, str(error))
 
 
@@ -90,26 +90,29 @@ def make(export: Export, target: BinaryIO, tick: Tick) -> dict[str, Any]:
     """Write an export's file and return what the ledger says about it."""
     if export.kind == requests.BUNDLE:
         return package.write(target, export.parameters["version"], requests.as_of(export), tick)
-    report, filters, as_of = requests.question_of(export)
-    total = report.select(filters, as_of).order_by().count()
-    rows = counted(report.rows(filters, as_of), total, tick)
-    if export.parameters["format"] == "csv":
-        return {"rows": tables.write_csv(target, report.columns, rows)}
-    return {"rows": tables.write_xlsx(target, report.columns, rows, about(export))}
+    if export.kind == requests.PERIOD:
+        since, until = (datetime.fromisoformat(export.parameters[name]) for name in ("since", "until"))
+        return period.write(target, since, until, requests.as_of(export), tick)
+    question = requests.question_of(export)
+    total = question.size()
+    mine(export).update(parameters={**export.parameters, "rows": total})
+    told = {"rows": write_table(export, question, target, total, tick)}
+    if question.sample is None:
+        return told
+    return {**told, "population": count(question.population())}
 
 
-def about(export: Export) -> tables.About:
-    """Return what the workbook of a table says about itself."""
-    report, filters, as_of = requests.question_of(export)
-    facts = [
-        ("Question", report.question),
-        ("As of", as_of.isoformat()),
-        *((name.replace("_", " ").capitalize(), value) for name, value in filters.as_parameters().items()),
-        ("Export", str(export.pk)),
-        ("Requested", export.requested_at.isoformat()),
-        ("Check", "The sha256 of this file stands in the ledger entry export.built of this export."),
-    ]
-    return tables.About(report.title, facts, as_of)
+def write_table(export: Export, question: Question, target: BinaryIO, total: int, tick: Tick) -> int:
+    """Write the answer to a question in the form that was asked for, and return how many rows it has."""
+    form = export.parameters["format"]
+    if form == "csv" and copying.can_copy(question):
+        return copying.write_csv(target, question, total, tick)
+    rows = counted(question.rows(), total, tick)
+    if form == "csv":
+        return tables.write_csv(target, question.columns, rows)
+    if form == "pdf":
+        return pdf.write(target, question.columns, rows, facts.about(export), key=question.sample is not None)
+    return tables.write_xlsx(target, question.columns, rows, facts.about(export))
 
 
 def counted(rows: Iterable[Row], total: int, tick: Tick) -> Iterator[Row]:
@@ -143,7 +146,7 @@ def mine(claimed: Export) -> QuerySet[Export]:
     return Export.objects.filter(pk=claimed.pk, attempts=claimed.attempts, state=ExportState.RUNNING)
 
 
-def finish(claimed: Export, stored: storage.Stored, told: dict[str, Any]) -> None:
+def finish(claimed: Export, stored: Stored, told: dict[str, Any]) -> None:
     """Write down that the file is there, in one transaction with the entry that names its sha256."""
     with log.record(Event.EXPORT_BUILT, actor=User.objects.system("exports"), subject=claimed) as entry:
         export = mine(claimed).select_for_update().first()
@@ -162,10 +165,40 @@ def fail(claimed: Export, why: str) -> None:
     mine(claimed).update(state=ExportState.FAILED, error=why[:2000], finished_at=timezone.now())
 
 
+def cancel(export: Export, *, actor: User) -> None:
+    """Give up an export that is not finished; whoever builds it finds out and stores nothing.
+
+    Raises Refused with code `finished` when it is done or has failed already.
+    """
+    with log.record(Event.EXPORT_CANCELLED, actor=actor, subject=export):
+        actor.require("report.export")
+        open_still = Export.objects.filter(pk=export.pk, state__in=(ExportState.QUEUED, ExportState.RUNNING))
+        told = {"error": f"{actor} cancelled it.", "finished_at": timezone.now()}
+        if not open_still.update(state=ExportState.FAILED, **told):
+            raise Refused("finished", "This export is finished already; there is nothing to cancel.")
+
+
+def remove_due(limit: int = 200) -> int:
+    """Remove the files of exports that were built long enough ago; return how many. They can be asked for again.
+
+    The rows stay, and so do their entries: whoever kept a file can still hold its sha256 against the ledger.
+    """
+    old = timezone.now() - timedelta(days=settings.EXPORT_DAYS)
+    found = Export.objects.filter(state=ExportState.DONE, finished_at__lt=old).exclude(file="").order_by("finished_at")
+    removed = 0
+    for export in found[:limit]:
+        files.remove(export)
+        removed += Export.objects.filter(pk=export.pk).update(file="", size=None)
+    return removed
+
+
 def file_name(export: Export) -> str:
     """Return the name under which an export is saved, such as decisions-20261123T090000Z.csv."""
     instant = f"{requests.as_of(export):%Y%m%dT%H%M%SZ}"
+    if export.kind == requests.PERIOD:
+        first, last = (datetime.fromisoformat(export.parameters[name]) for name in ("since", "until"))
+        return f"period-{first:%Y%m%d}-{last:%Y%m%d}-{instant}.zip"
     if export.kind == requests.BUNDLE:
         return f"{export.parameters['version'].replace('@', '-').replace('+', '-')}-{instant}.zip"
     name, _, form = export.kind.rpartition(".")
-    return f"{name}-{instant}.{form}"
+    return f"{name}-sample-{instant}.{form}" if "sample" in export.parameters else f"{name}-{instant}.{form}"

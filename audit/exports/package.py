@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from audit import seal, sealer
-from audit.exports import proofs, tables, verify
+from audit.exports import keys, proofs, tables, verify
 from audit.exports.archive import Archive
 from audit.reports import BY_SLUG, Filters
+from audit.reports.asking import Question
 from governance.models import Decision, Policy
 from portal.errors import Fault, Invalid, show
 from registry import composition, dossier, storage
@@ -32,6 +33,7 @@ TABLES = {
     "serving.csv": "serving",
 }
 README = Path(__file__).with_name("readme.txt")
+CHUNK = 500
 RECORD_SCHEMA = "https://countersign.dev/schemas/record/v1"
 
 Tick = Callable[[float], None]
@@ -49,9 +51,9 @@ def write(target: BinaryIO, label: str, as_of: datetime, tick: Tick) -> dict[str
     tick(0.05)
     documents = write_evidence(archive, version, as_of)
     tick(0.2)
-    write_policies(archive, version)
-    write_decisions(archive, version, as_of)
-    write_keys(archive)
+    write_policies(archive, Q(submissions__version=version) | Q(pk__in=version.check_runs.values("policy")))
+    write_decisions(archive, Decision.objects.filter(version=version), as_of)
+    keys.write(archive)
     entries = proofs.write(archive, version, as_of)
     tick(0.4)
     for name, slug in TABLES.items():
@@ -59,7 +61,7 @@ def write(target: BinaryIO, label: str, as_of: datetime, tick: Tick) -> dict[str
     archive.add("verify.py", Path(verify.__file__).read_bytes())
     archive.add("README.txt", readme(version, as_of))
     facts = {"version": label, "identity": version.identity_digest, "as_of": seal.instant(as_of)}
-    manifest = archive.close(**facts, portal=settings.PORTAL_URL, ledger=settings.LEDGER_ORIGIN)
+    manifest = archive.close(kind="version", **facts, portal=settings.PORTAL_URL, ledger=settings.LEDGER_ORIGIN)
     return {"version": label, "manifest": manifest, "documents": documents, "entries": entries}
 
 
@@ -140,37 +142,29 @@ def plain_name(name: str) -> str:
     return kept.strip(".")[-80:] or "document"
 
 
-def write_policies(archive: Archive, version: Version) -> None:
-    """Write each policy that the version was judged by: its text, and the canonical form whose sha256 is its digest."""
-    judged = Q(submissions__version=version) | Q(pk__in=version.check_runs.values("policy"))
+def write_policies(archive: Archive, judged: Q) -> None:
+    """Write each policy that was judged by: its text, and the canonical form whose sha256 is its digest."""
     for policy in Policy.objects.filter(judged).distinct().order_by("name", "number"):
         name = f"policies/{policy.name}-v{policy.number}"
         archive.add(f"{name}.yaml", policy.text)
         archive.add(f"{name}.json", seal.canonical(policy.content))
 
 
-def write_decisions(archive: Archive, version: Version, as_of: datetime) -> None:
-    """Write each signed decision twice, as the bare DSSE envelope and as a Sigstore bundle."""
-    signed = Decision.objects.filter(version=version, signature__signed_at__lte=as_of).select_related("signature")
-    for decision in signed.order_by("pk"):
+def write_decisions(archive: Archive, made: QuerySet[Decision], as_of: datetime) -> None:
+    """Write each decision that was signed by an instant twice: as the bare DSSE envelope and as a Sigstore bundle."""
+    signed = made.filter(signature__signed_at__lte=as_of).select_related("signature").order_by("pk")
+    for decision in signed.iterator(chunk_size=CHUNK):
         envelope = decision.signature.envelope
         archive.add(f"decisions/{decision.public_id}.dsse.json", json.dumps(envelope, indent=2) + "\n")
         bundle = json.dumps(seal.bundle(envelope), indent=2)
         archive.add(f"decisions/{decision.public_id}.sigstore.json", bundle + "\n")
 
 
-def write_keys(archive: Archive) -> None:
-    """Write the public keys: the decision key as PEM, the ledger's keys as verifier keys of signed notes."""
-    archive.add("keys/decision.pem", seal.decision_key().pem)
-    archive.add("keys/ledger.vkey", "".join(f"{key.vkey}\n" for key in sealer.ledger_keys()))
-
-
 def write_table(archive: Archive, name: str, slug: str, label: str, as_of: datetime, tick: Tick) -> None:
     """Write a report about this version alone."""
-    report = BY_SLUG[slug]
+    question = Question(BY_SLUG[slug], Filters(asset=label), as_of)
     with archive.open(name) as stream:
-        rows = report.rows(Filters(asset=label), as_of)
-        tables.write_csv(stream, report.columns, alive(rows, tick))
+        tables.write_csv(stream, question.columns, alive(question.rows(), tick))
 
 
 def alive(rows: Any, tick: Tick) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Q
 
-from audit import merkle, notes, sealer
+from audit import cosignatures, log, merkle, notes, roles, sealer
 from audit.exports.archive import Archive
 from audit.models import Checkpoint, Entry
 from audit.rows import stored
@@ -30,6 +31,16 @@ from registry.models import Evidence, Version
 CHUNK = 500
 # Others go on writing while a bundle is made; what they write after this is not about it.
 MOST_SEALS = 20
+# In seconds, for a sealer that is a process of its own.
+LONGEST_WAIT = 10.0
+
+
+class Sealed(NamedTuple):
+    """The checkpoint that all proofs of a bundle lead to, the tree under it, and its note with cosignatures."""
+
+    checkpoint: Checkpoint
+    tree: StoredTree
+    note: str
 
 
 class Rows(NamedTuple):
@@ -59,21 +70,35 @@ def write(archive: Archive, version: Version, as_of: datetime) -> int:
     What waits is sealed first, so that nothing about the version is left out for being too young. Raises Refused with
     code `damaged` when the stored ledger contradicts its checkpoint: no wrong proof is ever handed out.
     """
-    for _ in range(MOST_SEALS):
-        if not sealer.seal_due():
-            break
-    checkpoint = Checkpoint.objects.first()
-    if checkpoint is None:
-        raise Refused("unsealed", "The ledger has no checkpoint yet; try again in a few seconds.")
-    tree = StoredTree(checkpoint.size)
+    under = sealed()
     events = write_rows(archive, version, as_of)
     written = 0
     for entry in entries_about(version, as_of, events):
-        if entry.leaf.leaf_index < checkpoint.size:
-            write_entry(archive, entry, checkpoint, tree)
+        if entry.leaf.leaf_index < under.checkpoint.size:
+            write_entry(archive, entry, under)
             written += 1
-    archive.add("ledger/checkpoint", checkpoint.note)
+    archive.add("ledger/checkpoint", under.note)
     return written
+
+
+def sealed() -> Sealed:
+    """Return the newest checkpoint once what waits is sealed. Raises Refused with code `unsealed` without one."""
+    settle()
+    checkpoint = Checkpoint.objects.first()
+    if checkpoint is None:
+        raise Refused("unsealed", "The ledger has no checkpoint yet; try again in a few seconds.")
+    return Sealed(checkpoint, StoredTree(checkpoint.size), cosignatures.cosigned(checkpoint))
+
+
+def settle() -> None:
+    """Have what waits sealed: by ourselves, or by the sealer where that is its right alone, for at most ten seconds."""
+    if roles.may_seal():
+        for _ in range(MOST_SEALS):
+            if not sealer.seal_due():
+                return
+    deadline = time.monotonic() + LONGEST_WAIT
+    while log.unsealed().count and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def write_rows(archive: Archive, version: Version, as_of: datetime) -> set[str]:
@@ -98,11 +123,12 @@ def entries_about(version: Version, as_of: datetime, events: Iterable[str]) -> I
     yield from rows.select_related("leaf").order_by("leaf__leaf_index").iterator(chunk_size=CHUNK)
 
 
-def write_entry(archive: Archive, entry: Entry, checkpoint: Checkpoint, tree: StoredTree) -> None:
+def write_entry(archive: Archive, entry: Entry, under: Sealed) -> None:
     """Write one entry's exact bytes and its proof."""
+    checkpoint, tree, note = under
     index, body = entry.leaf.leaf_index, bytes(entry.body)
     path = merkle.inclusion_proof(index, checkpoint.size, tree.node)
     if not merkle.verify_inclusion(index, checkpoint.size, merkle.leaf_hash(body), path, bytes(checkpoint.root)):
         raise Refused("damaged", "The stored ledger contradicts its own checkpoint; run `manage.py verify_ledger`.")
     archive.add(f"ledger/entries/{index}.json", body)
-    archive.add(f"ledger/proofs/{index}.tlog-proof", notes.proof_text(notes.Proof(index, path, checkpoint.note)))
+    archive.add(f"ledger/proofs/{index}.tlog-proof", notes.proof_text(notes.Proof(index, path, note)))

@@ -1,11 +1,12 @@
 """Asking for an export: who asks for what, as of when. Every request is an entry of the ledger.
 
-One rule says when it comes. A table of up to 10,000 rows is built while one waits; longer tables and evidence bundles
-are built in the background.
+One rule says when it comes. A table of up to 10,000 rows is built while one waits, a PDF of up to 500; longer ones and
+evidence bundles are built in the background.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -13,30 +14,76 @@ from django.utils import timezone
 
 from audit import log, seal
 from audit.events import Event
+from audit.exports import pdf
 from audit.exports.tables import FORMATS
 from audit.models import Export
 from audit.reports import BY_SLUG, Filters, Report
+from audit.reports.asking import Question, Sample
 from portal.errors import Fault, Invalid, show
 from portal.jobs import Job, ring
 from registry.models import User, Version
 
 DIRECT_ROWS = 10_000
+DIRECT = {"csv": DIRECT_ROWS, "xlsx": DIRECT_ROWS, "pdf": 500}
 BUNDLE = "bundle"
+PERIOD = "period"
+BUNDLES = (BUNDLE, PERIOD)
 
 
 def request_table(
-    report: Report, form: str, *, actor: User, filters: Filters | None = None, as_of: datetime | None = None
+    report: Report,
+    form: str,
+    *,
+    actor: User,
+    filters: Filters | None = None,
+    as_of: datetime | None = None,
+    sample: Sample | None = None,
 ) -> Export:
-    """Ask for a report as a file of a form, `csv` or `xlsx`, as of an instant that has passed, by default now."""
+    """Ask for a report as a file of a form, as of an instant that has passed, by default now; see `request_answer`."""
+    return request_answer(Question(report, filters or Filters(), as_of or timezone.now(), sample), form, actor=actor)
+
+
+def request_answer(question: Question, form: str, *, actor: User) -> Export:
+    """Ask for the answer to a question as a file of a form: csv, xlsx or pdf.
+
+    Raises Invalid for an unknown form, Refused with code `too-long` for a PDF that nobody could read.
+    """
     if form not in FORMATS:
         raise Invalid(Fault("format", show(form), f"one of {', '.join(FORMATS)}"))
-    told = {"report": report.slug, "format": form, "filters": (filters or Filters()).as_parameters()}
-    return request(f"{report.slug}.{form}", told, actor=actor, as_of=as_of)
+    if form == "pdf" and question.size(pdf.MOST_ROWS + 1) > pdf.MOST_ROWS:
+        raise pdf.too_long()
+    told: dict[str, Any] = {
+        "report": question.report.slug,
+        "format": form,
+        "filters": question.filters.as_parameters(),
+    }
+    if question.sample is not None:
+        told |= {"sample": asdict(question.sample)}
+    return request(f"{question.report.slug}.{form}", told, actor=actor, as_of=question.as_of)
 
 
 def request_bundle(version: Version, *, actor: User, as_of: datetime | None = None) -> Export:
     """Ask for the evidence bundle of a version as of an instant that has passed, by default now."""
     return request(BUNDLE, {"version": version.label}, actor=actor, as_of=as_of)
+
+
+def request_period(since: datetime, until: datetime, *, actor: User, as_of: datetime | None = None) -> Export:
+    """Ask for the evidence bundle of [since, until), as of an instant that has passed, by default now.
+
+    Raises Invalid for a period that ends before it begins, or after the instant.
+    """
+    at = as_of or timezone.now()
+    if since >= until:
+        raise Invalid(Fault("until", seal.instant(until), f"an instant after {seal.instant(since)}"))
+    if until > at:
+        raise Invalid(Fault("until", seal.instant(until), f"an instant that has passed by {seal.instant(at)}"))
+    return request(PERIOD, {"since": seal.instant(since), "until": seal.instant(until)}, actor=actor, as_of=at)
+
+
+def request_again(export: Export, *, actor: User) -> Export:
+    """Ask for the same as of the same instant once more, after a file was removed or could not be built."""
+    told = {name: value for name, value in export.parameters.items() if name not in {"as_of", "rows"}}
+    return request(export.kind, told, actor=actor, as_of=as_of(export))
 
 
 def request(kind: str, parameters: dict[str, Any], *, actor: User, as_of: datetime | None) -> Export:
@@ -56,17 +103,17 @@ def request(kind: str, parameters: dict[str, Any], *, actor: User, as_of: dateti
 
 def is_small(export: Export) -> bool:
     """Return whether an export is a table that is built while one waits."""
-    if export.kind == BUNDLE:
+    if export.kind in BUNDLES:
         return False
-    report, filters, as_of = question_of(export)
-    found = report.select(filters, as_of).order_by().values("pk")
-    return found[: DIRECT_ROWS + 1].count() <= DIRECT_ROWS
+    most = DIRECT[export.parameters["format"]]
+    return question_of(export).size(most + 1) <= most
 
 
-def question_of(export: Export) -> tuple[Report, Filters, datetime]:
-    """Return the report, the filters and the instant that a table was requested for."""
+def question_of(export: Export) -> Question:
+    """Return the question that a table was requested for."""
     asked = export.parameters
-    return BY_SLUG[asked["report"]], Filters.from_parameters(asked["filters"]), as_of(export)
+    sample = Sample(**asked["sample"]) if "sample" in asked else None
+    return Question(BY_SLUG[asked["report"]], Filters.from_parameters(asked["filters"]), as_of(export), sample)
 
 
 def as_of(export: Export) -> datetime:

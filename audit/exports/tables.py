@@ -16,19 +16,22 @@ from audit.reports.base import Cell, Column, Row
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 MOST_SHEET_ROWS = 1_000_000
 MOST_CELL = 32_767
+TOGETHER = 500
 FORMATS = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "pdf": "application/pdf",
 }
 WIDTHS = {"time": 21, "number": 12, "digest": 20, "word": 16, "version": 26}
 
 
 class About(NamedTuple):
-    """What a workbook says about itself on its first sheet: a title, and (label, text) pairs."""
+    """What a workbook or a PDF says about itself: a title, (label, text) pairs, the question first, and a last line."""
 
     title: str
     facts: Sequence[tuple[str, str]]
     as_of: datetime
+    footer: str = ""
 
 
 def defuse(text: str) -> str:
@@ -45,17 +48,27 @@ def as_text(cell: Cell) -> str | int:
     return "" if cell is None else cell
 
 
+def heading_line(columns: Sequence[Column]) -> bytes:
+    """Return the first line of a CSV."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow([column.title for column in columns])
+    return line.getvalue().encode()
+
+
 def write_csv(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> int:
     """Write a table as CSV (RFC 4180, UTF-8, one line of headings) and return how many rows it has."""
     count = 0
-    text = io.TextIOWrapper(target, encoding="utf-8", newline="")
-    out = csv.writer(text)
-    out.writerow([column.title for column in columns])
+    target.write(heading_line(columns))
+    lines = io.StringIO(newline="")
+    out = csv.writer(lines)
     for row in rows:
         out.writerow([as_text(cell) for cell in row])
         count += 1
-    # The stream stays open, because it belongs to the caller.
-    text.detach()
+        if not count % TOGETHER:
+            target.write(lines.getvalue().encode())
+            lines.seek(0)
+            lines.truncate()
+    target.write(lines.getvalue().encode())
     return count
 
 

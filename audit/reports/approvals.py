@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db.models import F, QuerySet
 
-from audit.reports.base import Column, Filters, Report, Row, key_of, narrowed
-from governance.models import Decision, Review
+from audit.reports.base import Column, Filters, Report, Row, Sentence, key_of, narrowed
+from audit.reports.names import named
+from governance import hindsight
+from governance.models import Decision, Obligation, Review
+from governance.models.reviews import Verdict
 from registry.models import Evidence
 
 DID = {"approve": "approved", "reject": "rejected", "request_changes": "asked for changes to"}
@@ -22,7 +26,9 @@ class Approvals(Report):
     slug = "approvals"
     title = "Approvals"
     question = "Who approved what, and when?"
-    filters = ("asset", "environment", "since", "until")
+    filters = ("asset", "environment", "person", "role", "word", "since", "until")
+    words = tuple(Verdict.values)
+    word_label = "Verdict"
     columns = (
         Column("Given", "time", brief=True),
         Column("Reviewer", brief=True),
@@ -34,6 +40,9 @@ class Approvals(Report):
         Column("Version", "version", brief=True),
         Column("Environment", brief=True),
         Column("Counts", "word", brief=True),
+        Column("On conditions", "note", brief=True),
+        Column("Taken back", "time"),
+        Column("Taken back because"),
         Column("Proved who they are", "time"),
         Column("Proved by"),
         Column("Dossier digest", "digest"),
@@ -53,6 +62,12 @@ class Approvals(Report):
             version="submission__version",
             environment="submission__environment",
         )
+        if filters.role:
+            rows = rows.filter(role=filters.role)
+        if filters.word:
+            rows = rows.filter(verdict=filters.word)
+        if filters.person:
+            rows = rows.filter(named(filters.person, "reviewer") | named(filters.person, "on_behalf_of"))
         related = rows.select_related(
             "reviewer", "on_behalf_of", "withdrawal", "submission__policy", "submission__version__asset"
         )
@@ -62,9 +77,9 @@ class Approvals(Report):
     def tell(self, found: Sequence[Review], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each verdict."""
         decided = decided_dossiers(found, as_of)
-        attached = attached_evidence(found)
+        attached, conditions = attached_evidence(found), conditions_of(found, as_of)
         for review in found:
-            submission = review.submission
+            submission, back = review.submission, taken_back(review, as_of)
             yield (
                 review.given_at,
                 str(review.reviewer),
@@ -76,6 +91,9 @@ class Approvals(Report):
                 submission.version.label,
                 submission.environment,
                 counts_as(review, as_of, decided, attached),
+                "; ".join(conditions[review.pk]),
+                back.withdrawn_at if back else None,
+                back.reason if back else None,
                 review.authenticated_at,
                 review.authenticated_by,
                 review.dossier_digest,
@@ -84,6 +102,13 @@ class Approvals(Report):
                 str(review.public_id),
                 key_of(review),
             )
+
+    def sentences(self, found: Sequence[Review], as_of: datetime) -> Iterator[Sentence]:
+        """Yield when and what, without asking which verdicts count."""
+        for review in found:
+            submission, behalf = review.submission, str(review.on_behalf_of) if review.on_behalf_of else None
+            about = (review.role, submission.version.label, submission.environment)
+            yield review.given_at, self.say((None, str(review.reviewer), None, behalf, review.verdict, None, *about))
 
     def say(self, row: Row) -> str:
         """Return "Sol for Rhea approved fraud-scorer@2.1.0 for production as security"."""
@@ -96,10 +121,25 @@ def counts_as(
     review: Any, as_of: datetime, decided: dict[int, str], attached: dict[int, list[tuple[datetime, str, str]]]
 ) -> str:
     """Return whether a verdict counted then, was voided by a change, or was taken back by its reviewer."""
-    withdrawal = getattr(review, "withdrawal", None)
-    if withdrawal is not None and withdrawal.withdrawn_at <= as_of:
+    if taken_back(review, as_of) is not None:
         return "withdrawn"
     return "counted" if counts(review, as_of, decided, attached) else "stale"
+
+
+def taken_back(review: Any, as_of: datetime) -> Any:
+    """Return how a verdict was taken back by an instant, or None."""
+    withdrawal = getattr(review, "withdrawal", None)
+    return withdrawal if withdrawal is not None and withdrawal.withdrawn_at <= as_of else None
+
+
+def conditions_of(found: Sequence[Review], as_of: datetime) -> defaultdict[int, list[str]]:
+    """Return the conditions of each verdict, each with until when and whether it was open, met or late."""
+    conditions: defaultdict[int, list[str]] = defaultdict(list)
+    rows = Obligation.objects.filter(review__in=[review.pk for review in found]).select_related("end")
+    for row in rows.order_by("due_at", "pk"):
+        state = hindsight.obligation_state(row, as_of)
+        conditions[row.review_id].append(f"{row.says} (until {row.due_at:%Y-%m-%d %H:%M} UTC, {state})")
+    return conditions
 
 
 def decided_dossiers(found: Sequence[Review], as_of: datetime) -> dict[int, str]:

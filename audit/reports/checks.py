@@ -2,64 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, ExpressionWrapper, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
 
-from audit.reports.base import Column, Filters, Report, Row, key_of, narrowed
+from audit.reports.base import Column, Filters, PlainReport, Row, joined, narrowed
 from governance.models import CheckRun
+from governance.models.runs import Outcome
 
 
-class Checks(Report):
+def which() -> ExpressionWrapper[Any]:
+    """Return how often the check of the run outside had answered about its version under its policy, with that run."""
+    same = {name: OuterRef(name) for name in ("version", "check_slug", "policy")}
+    rows = CheckRun.objects.filter(**same, pk__lte=OuterRef("pk")).order_by().values("version")
+    return ExpressionWrapper(Subquery(rows.annotate(runs=Count("pk")).values("runs")), IntegerField())
+
+
+class Checks(PlainReport):
     """Every recorded answer of every check."""
 
     slug = "checks"
     title = "Checks"
     question = "Which checks ran, and what did they answer?"
-    filters = ("asset", "since", "until")
+    filters = ("asset", "rule", "word", "since", "until")
+    words = tuple(Outcome.values)
+    word_label = "Outcome"
     columns = (
-        Column("Answered", "time", brief=True),
-        Column("Check", brief=True),
-        Column("Version", "version", brief=True),
-        Column("Outcome", "word", brief=True),
-        Column("Says", "note", brief=True),
-        Column("Tool", brief=True),
-        Column("Tool version", brief=True),
-        Column("Input digest", "digest"),
-        Column("Policy"),
-        Column("Policy digest", "digest"),
-        Column("Started", "time"),
-        Column("Fresh until", "time"),
-        Column("Run"),
-        Column("Ledger entry", "entry", brief=True),
+        Column("Answered", "time", brief=True, source="ended_at"),
+        Column("Check", brief=True, source="check_slug"),
+        Column("Version", "version", brief=True, source=joined("version__asset__slug", "=@", "version__number")),
+        Column("Outcome", "word", brief=True, source="outcome"),
+        Column("Says", "note", brief=True, source="says"),
+        Column("Tool", brief=True, source="tool"),
+        Column("Tool version", brief=True, source="tool_version"),
+        Column("Input digest", "digest", source="input_digest"),
+        Column("Advisories matched", source=KeyTextTransform("imports", "facts")),
+        Column("Which run of it", "number", source=which()),
+        Column("Policy", source=joined("policy__name", "= v", "policy__number")),
+        Column("Policy digest", "digest", source="policy__digest"),
+        Column("Started", "time", source="started_at"),
+        Column("Fresh until", "time", source="valid_until"),
+        Column("Run", source="public_id"),
+        Column("Ledger entry", "entry", brief=True, source="recorded_in"),
     )
 
-    def select(self, filters: Filters, as_of: datetime) -> QuerySet[CheckRun]:
+    def find(self, filters: Filters, as_of: datetime) -> QuerySet[CheckRun]:
         """Return the answers given by then, newest first."""
         rows = narrowed(CheckRun.objects.all(), filters, as_of, at="ended_at")
-        related = rows.select_related("version__asset", "policy").defer("facts", "policy__text", "policy__content")
-        return related.order_by("-ended_at", "-pk")
-
-    def tell(self, found: Sequence[CheckRun], as_of: datetime) -> Iterator[Row]:
-        """Yield a row for each answer."""
-        for run in found:
-            yield (
-                run.ended_at,
-                run.check_slug,
-                run.version.label,
-                run.outcome,
-                run.says,
-                run.tool,
-                run.tool_version,
-                run.input_digest,
-                str(run.policy),
-                run.policy.digest,
-                run.started_at,
-                run.valid_until,
-                str(run.public_id),
-                key_of(run),
-            )
+        if filters.rule:
+            rows = rows.filter(check_slug=filters.rule)
+        if filters.word:
+            rows = rows.filter(outcome=filters.word)
+        return rows.order_by("-ended_at", "-pk")
 
     def say(self, row: Row) -> str:
         """Return "sbom of fraud-scorer@2.1.0 answered passed"."""

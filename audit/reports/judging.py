@@ -1,35 +1,25 @@
 """Was it governed? Serving windows held against the standing that their digest had while they lasted.
 
-`governance.standing` stays the only judge. It is asked once for each stretch of time in which no answer about these
-digests can change, and all stretches together, so a page of windows costs three queries however many they are.
+The standing over time comes from `governance.over_time`; here it becomes one word for each window.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from django.db.models import QuerySet, Value
-
-from audit.models import ServingWindow
-from governance import standing
-from governance.models import Challenge, CheckRun, ConsumerGrant, Decision, Obligation, Transition, Waiver
+from governance.over_time import Served, StandingsOverTime
 from governance.standing import Standing
-from registry.models import State, Version
 
-# How many stretches one query asks about.
-MOST_TOGETHER = 50
-
-# A stretch of time by its number, an environment, and who asks.
-Question = tuple[int, str, str]
+# What is said about windows, worst last.
+WORDS = ("governed", "partly governed", "ungoverned", "revoked", "retired", "unknown")
+# The rules of `governance.standing` by which a digest that is known served without being allowed to.
+RETIRED, REVOKED = frozenset({"retired", "sunset"}), frozenset({"revoked", "waiver_revoked"})
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said about one window: governed, partly governed, ungoverned or unregistered, by which decision, why."""
+    """What is said about one window: one of WORDS, about which version, by which decision, why."""
 
     verdict: str
     version: str = ""
@@ -37,23 +27,22 @@ class Judgement:
     why: str = ""
 
 
-def judge(windows: Sequence[ServingWindow]) -> list[Judgement]:
+def judge(windows: Sequence[Served]) -> list[Judgement]:
     """Return the judgement on each window.
 
     A window is governed when its digest was allowed to serve, in its environment and for its consumer, at every
-    instant of it; partly governed when it was at some.
+    instant of it; partly governed when it was at some. One that was at none is retired, revoked or ungoverned, as the
+    first no of `governance.standing` says; a digest that nobody had registered is unknown.
     """
     over_time = StandingsOverTime(windows)
     return [summed_up(over_time.during(window), window) for window in windows]
 
 
-def summed_up(answers: list[Standing | None], window: ServingWindow) -> Judgement:
+def summed_up(answers: list[Standing | None], window: Served) -> Judgement:
     """Return one judgement from the standings that a window lived through."""
     known = [answer for answer in answers if answer is not None and answer.version is not None]
     if not known:
-        return Judgement(
-            "unregistered", why=f"Nothing with the identity digest {window.digest[:12]}… was registered then."
-        )
+        return Judgement("unknown", why=f"Nothing with the identity digest {window.digest[:12]}… was registered then.")
     allowed = [answer for answer in known if answer.allow]
     refused = [answer for answer in known if not answer.allow]
     label = known[0].version.label if known[0].version else ""
@@ -62,117 +51,12 @@ def summed_up(answers: list[Standing | None], window: ServingWindow) -> Judgemen
     why = refused[0].says if refused else "It was registered only while the window lasted."
     if allowed:
         return Judgement("partly governed", label, allowed[0].decision_id, f"For a part of the window: {why}")
-    return Judgement("ungoverned", label, refused[0].decision_id, why)
+    return Judgement(worded(refused[0]) if refused else "ungoverned", label, known[0].decision_id, why)
 
 
-class StandingsOverTime:
-    """What `governance.standing` says about the digests of some windows at every instant that they lived through."""
-
-    def __init__(self, windows: Sequence[ServingWindow]) -> None:
-        self._digests = {window.digest for window in windows}
-        self._edges = changes(self._digests)
-        self._known: dict[Question, dict[str, Standing]] = {}
-        self._learn((at, window.environment, "") for window in windows for at in self._instants(window))
-        self._learn(
-            (at, window.environment, window.consumer)
-            for window in windows
-            for at in self._instants(window)
-            if self._asks_for_consumer(at, window)
-        )
-
-    def during(self, window: ServingWindow) -> list[Standing | None]:
-        """Return the standings that a window lived through, oldest first; None before anything was registered."""
-        return [
-            self._answer(at, window, window.consumer if self._asks_for_consumer(at, window) else "")
-            for at in self._instants(window)
-        ]
-
-    def _instants(self, window: ServingWindow) -> list[datetime]:
-        """Return the start of a window, and every instant within it at which something may have changed."""
-        first, last = bisect_right(self._edges, window.start), bisect_left(self._edges, window.end)
-        return [window.start, *self._edges[first:last]]
-
-    def _asks_for_consumer(self, at: datetime, window: ServingWindow) -> bool:
-        """Return whether the answer depends on who asks: only deprecated versions look at that."""
-        answer = self._answer(at, window, "")
-        return bool(window.consumer) and answer is not None and answer.state == State.DEPRECATED
-
-    def _answer(self, at: datetime, window: ServingWindow, consumer: str) -> Standing | None:
-        """Return the standing of a window's digest at an instant."""
-        return self._known[self._stretch(at), window.environment, consumer].get(window.digest)
-
-    def _stretch(self, at: datetime) -> int:
-        """Return the number of the stretch of time that an instant lies in; within one, no answer changes."""
-        return bisect_right(self._edges, at)
-
-    def _learn(self, wanted: Iterable[tuple[datetime, str, str]]) -> None:
-        """Ask each stretch, environment and consumer once, all together."""
-        asked = {(self._stretch(at), environment, consumer): at for at, environment, consumer in wanted}
-        self._known |= standings(self._digests, asked)
-
-
-def standings(digests: set[str], asked: Mapping[Question, datetime]) -> dict[Question, dict[str, Standing]]:
-    """Return, for each question with its instant, the standing of each digest that was registered by then.
-
-    Where several versions have one digest, the choice among them is that of `standing.of_digest`.
-    """
-    found: dict[Question, dict[str, Standing]] = {question: {} for question in asked}
-    questions = list(asked.items())
-    for start in range(0, len(questions), MOST_TOGETHER):
-        part = questions[start : start + MOST_TOGETHER]
-        first, *others = [facts_at(digests, number, *question) for number, question in enumerate(part)]
-        for row in first.union(*others, all=True) if others else first:
-            question, at = part[row.asked]
-            _, environment, consumer = question
-            answer, known = standing.judge(row, environment, at, consumer), found[question].get(row.identity_digest)
-            found[question][row.identity_digest] = answer if known is None else max(known, answer, key=preference)
-    return found
-
-
-def facts_at(digests: set[str], number: int, question: Question, at: datetime) -> QuerySet[Any]:
-    """Return what the judge needs about the versions of some digests as of an instant, marked with a number."""
-    _, environment, consumer = question
-    versions = Version.objects.filter(identity_digest__in=digests, registered_at__lte=at).select_related("asset")
-    needed = versions.only("number", "identity_digest", "registered_at", "asset__slug").order_by()
-    return standing.facts(needed, environment, at, consumer).annotate(asked=Value(number))
-
-
-def preference(answer: Standing) -> tuple[bool, datetime, int]:
-    """Return what makes one of several versions answer for their digest: a yes, else the newest."""
-    version = answer.version
-    if version is None:
-        raise AssertionError("unreachable: judged versions have a version")
-    return answer.allow, version.registered_at, version.pk
-
-
-def changes(digests: set[str]) -> list[datetime]:
-    """Return every instant at which a standing of these digests may have changed, in one query, in order."""
-    versions = Version.objects.filter(identity_digest__in=digests)
-    decisions = Decision.objects.filter(version__identity_digest__in=digests)
-    moves = Transition.objects.filter(version__identity_digest__in=digests)
-    grants = ConsumerGrant.objects.filter(version__identity_digest__in=digests)
-    doubts = Challenge.objects.filter(version__identity_digest__in=digests)
-    waivers = Waiver.objects.filter(version__identity_digest__in=digests)
-    conditions = Obligation.objects.filter(review__submission__version__identity_digest__in=digests)
-    # A challenge by another licence is over when the licence check that read it has passed.
-    answers = CheckRun.objects.filter(version__identity_digest__in=digests, version__challenges__cause="relicensed")
-    sources: list[tuple[QuerySet, str]] = [
-        (decisions, "made_at"),
-        (decisions, "expires_at"),
-        (decisions, "signature__signed_at"),
-        (decisions, "reliances__waiver__revoked_at"),
-        (moves, "at"),
-        (moves, "sunset_at"),
-        (grants, "granted_at"),
-        (conditions, "due_at"),
-        (doubts, "opened_at"),
-        (doubts, "due_at"),
-        (doubts, "end__ended_at"),
-        (answers.filter(check_slug="licence"), "ended_at"),
-        (waivers, "decided_at"),
-        (waivers, "expires_at"),
-        (waivers, "revoked_at"),
-    ]
-    listed = [rows.order_by().values_list(field, flat=True) for rows, field in sources]
-    instants = versions.order_by().values_list("registered_at", flat=True).union(*listed)
-    return sorted(instant for instant in instants if instant is not None)
+def worded(answer: Standing) -> str:
+    """Return the word for a digest that served although it was not allowed to."""
+    rules = {reason.rule for reason in answer.reasons}
+    if rules & RETIRED:
+        return "retired"
+    return "revoked" if rules & REVOKED else "ungoverned"

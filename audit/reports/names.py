@@ -28,6 +28,14 @@ def ledger_names_like(text: str) -> list[str]:
     return [user.ledger_name for user in found]
 
 
+def named(text: str, path: str) -> Q:
+    """Return what is true of rows whose account, at a path, goes by a name, user name or ledger name."""
+    identifier = _identifier(text)
+    if identifier:
+        return Q(**{f"{path}__ledger_id": identifier})
+    return Q(**{f"{path}__username__icontains": text}) | Q(**{f"{path}__name__icontains": text})
+
+
 def _identifier(ledger_name: str) -> UUID | None:
     """Return the account's identifier in `person:<uuid>`, or None."""
     _, colon, rest = ledger_name.partition(":")

@@ -8,19 +8,19 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from audit.models import ServingWindow
-from audit.models.serving import LONGEST_WINDOW
-from audit.reports.base import Column, Filters, Report, Row, key_of, of_asset
+from audit.reports.base import Column, Filters, Report, Row, joined, key_of
 from audit.reports.judging import judge
-from registry.models import Version
+from audit.reports.windows import digests_of, reported
 
 
 class Serving(Report):
     """Every reported serving window, judged by the decisions of its time."""
 
     slug = "serving"
-    title = "Serving"
-    question = "What served which customer, and was it governed?"
+    title = "Serving windows"
+    question = "Which serving windows were reported, one by one?"
     filters = ("customer", "asset", "environment", "since", "until")
+    row_key = joined("batch_id", "=/", "line")
     columns = (
         Column("From", "time", brief=True),
         Column("To", "time", brief=True),
@@ -40,25 +40,12 @@ class Serving(Report):
     )
 
     def select(self, filters: Filters, as_of: datetime) -> QuerySet[ServingWindow]:
-        """Return the windows reported by then that overlap the period, oldest first.
-
-        The batches are narrowed too, because they are few: they lead to the windows of a period by an index.
-        """
-        rows = ServingWindow.objects.filter(batch__received_at__lte=as_of)
-        if filters.since is not None:
-            rows = rows.filter(end__gt=filters.since, start__gt=filters.since - LONGEST_WINDOW)
-            rows = rows.filter(batch__last_end__gt=filters.since)
-        if filters.until is not None:
-            rows = rows.filter(start__lt=filters.until, batch__first_start__lt=filters.until)
-        if filters.customer:
-            rows = rows.filter(customer=filters.customer)
-        if filters.environment:
-            rows = rows.filter(environment=filters.environment)
+        """Return the windows reported by then that overlap the period, oldest first."""
+        rows = reported(filters, as_of)
         if filters.asset:
-            versions = Version.objects.filter(**of_asset(filters.asset)).exclude(identity_digest="")
-            rows = rows.filter(digest__in=versions.values("identity_digest"))
+            rows = rows.filter(digest__in=digests_of(filters.asset, as_of))
         # Prefetched, because thousands of windows share a batch; a join would make one anew for each of them.
-        return rows.prefetch_related("batch").defer("row_hash").order_by("start", "pk")
+        return rows.prefetch_related("batch").defer("row_hash").order_by("start", "batch", "line")
 
     def tell(self, found: Sequence[ServingWindow], as_of: datetime) -> Iterator[Row]:
         """Yield a row for each window."""
@@ -80,6 +67,10 @@ class Serving(Report):
                 window.batch.received_at,
                 key_of(window.batch),
             )
+
+    def key(self, thing: ServingWindow) -> str:
+        """Return the batch and the line in it."""
+        return f"{thing.batch_id}/{thing.line}"
 
     def say(self, row: Row) -> str:
         """Return "acme was served by fraud-scorer@2.1.0 (governed)"."""

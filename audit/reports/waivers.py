@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from audit import log
 from audit.events import Event
-from audit.reports.base import Column, Filters, Report, Row, narrowed
+from audit.reports.base import Column, Filters, Report, Row, Sentence, narrowed
 from governance.models import Reliance, Waiver
 from governance.models.waivers import WaiverState
 
@@ -85,6 +85,12 @@ class Waivers(Report):
                 str(waiver.public_id),
                 entries.get(str(waiver.public_id)),
             )
+
+    def sentences(self, found: Sequence[Waiver], as_of: datetime) -> Iterator[Sentence]:
+        """Yield when and what, without asking what rests on each waiver."""
+        for waiver in found:
+            about = (waiver.version.label, waiver.environment, str(waiver.decided_by))
+            yield waiver.decided_at, self.say((None, waiver.rule, None, *about))
 
     def say(self, row: Row) -> str:
         """Return "Rhea waived vulnerabilities for fraud-scorer@2.1.0 in production"."""

@@ -11,13 +11,20 @@ from audit import seal
 from audit.models import ServingBatch, ServingWindow
 from audit.notes import NoteKey
 
+PUBLISHED = "/.well-known/countersign"
+
 
 class BatchAnswer(Schema):
-    """One recorded report. `rows_root` is the Merkle root over its windows (RFC 6962), which the ledger keeps."""
+    """One recorded report. `rows_root` is the Merkle root over the windows it added (RFC 6962), kept by the ledger.
+
+    `replayed` windows were known just so; `conflicts` contradict what was reported before, which stands.
+    """
 
     source: str
     batch_id: str
     windows: int
+    replayed: int
+    conflicts: int
     requests: int
     first_start: str
     last_end: str
@@ -36,8 +43,32 @@ class WindowAnswer(Schema):
     start: str
     end: str
     requests: int
+    errors: int
+    config_digest: str
+    completeness: str
+    sequence: int
     source: str
     batch_id: str
+    line: int
+
+
+class RowsProof(Schema):
+    """The RFC 6962 path from a window to the root over the windows that its batch added."""
+
+    index: int
+    size: int
+    path: list[str]
+    root: str
+
+
+class WindowProofAnswer(Schema):
+    """The proof of one window: its exact text, its path, the exact entry that names the root, and the entry's proof."""
+
+    format: str
+    row: str
+    rowsProof: RowsProof  # noqa: N815 -- as the ledger's documents spell it
+    entry: str
+    tlogProof: str  # noqa: N815
 
 
 class ServedAnswer(Schema):
@@ -65,10 +96,13 @@ class LedgerKey(Schema):
 
 
 class KeysAnswer(Schema):
-    """The public keys of this portal."""
+    """The public keys of this portal, present ones first, and where the signed documents about them lie."""
 
     decision: list[DecisionKey]
     ledger: list[LedgerKey]
+    keyset: str
+    revocations: str
+    checkpoint: str
 
 
 def batch(row: ServingBatch) -> BatchAnswer:
@@ -77,6 +111,8 @@ def batch(row: ServingBatch) -> BatchAnswer:
         source=row.source,
         batch_id=row.batch_id,
         windows=row.row_count,
+        replayed=row.replayed_count,
+        conflicts=row.conflict_count,
         requests=row.request_count,
         first_start=seal.instant(row.first_start),
         last_end=seal.instant(row.last_end),
@@ -96,8 +132,13 @@ def window(row: ServingWindow, versions: list[str]) -> WindowAnswer:
         start=seal.instant(row.start),
         end=seal.instant(row.end),
         requests=row.requests,
-        source=row.batch.source,
+        errors=row.errors,
+        config_digest=f"sha256:{row.config_digest}" if row.config_digest else "",
+        completeness=row.completeness,
+        sequence=row.sequence,
+        source=row.source,
         batch_id=row.batch.batch_id,
+        line=row.line,
     )
 
 
@@ -113,9 +154,12 @@ def served(
     )
 
 
-def keys(decision: seal.PublicKey, ledger: Iterable[NoteKey]) -> KeysAnswer:
+def keys(decisions: Iterable[seal.PublicKey], ledger: Iterable[NoteKey]) -> KeysAnswer:
     """Return the public keys of this portal."""
     return KeysAnswer(
-        decision=[DecisionKey(keyid=decision.fingerprint, scheme=decision.scheme, pem=decision.pem)],
+        decision=[DecisionKey(keyid=key.fingerprint, scheme=key.scheme, pem=key.pem) for key in decisions],
         ledger=[LedgerKey(origin=key.name, vkey=key.vkey) for key in ledger],
+        keyset=f"{PUBLISHED}/keyset.json",
+        revocations=f"{PUBLISHED}/revocations.json",
+        checkpoint=f"{PUBLISHED}/checkpoint",
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from audit import seal, sealer, serving
-from audit.models import ServingWindow
+from audit import keyset, sealer, serving
+from audit.exports import kit
+from audit.models import ServingBatch, ServingWindow
 from audit.web import answers, batches
 from governance.permissions import visible
 from registry.models import User, Version
@@ -37,6 +38,21 @@ class ServedQuestion(Schema):
 
     customer: Label
     at: Instant
+
+
+class Place(Schema):
+    """Where a window stands: in which report of whom, on which line."""
+
+    source: Label
+    batch_id: Label
+    line: Annotated[int, Field(ge=1, le=50_000)]
+
+
+class Span(Schema):
+    """Two sizes of the ledger."""
+
+    old: Annotated[int, Field(ge=1, lt=2**53)]
+    new: Annotated[int, Field(ge=1, lt=2**53)]
 
 
 @router.post(
@@ -69,6 +85,22 @@ def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.Served
     return answers.served(question.customer, question.at, found, names, MOST_LISTED)
 
 
+@router.get(
+    "/serving/proof",
+    auth=guard("read"),
+    response={200: answers.WindowProofAnswer, **NOES},
+    summary="The proof of one serving window",
+)
+def prove(request: HttpRequest, place: Query[Place]) -> dict[str, Any]:
+    """Return what proves without the portal that a window was reported; 404 for what the token may not see."""
+    batch = ServingBatch.objects.filter(source=place.source, batch_id=place.batch_id).first()
+    own = visible(caller(request), Version.objects.all()).order_by().values("identity_digest")
+    window = serving.rows_of(batch).filter(line=place.line, digest__in=own).first() if batch else None
+    if window is None:
+        raise Http404("There is no such window, or none that this token may see.")
+    return serving.prove(window).as_dict()
+
+
 def find_windows(user: User, question: ServedQuestion) -> list[ServingWindow]:
     """Return the windows that the caller may see, one more than are listed."""
     own = visible(user, Version.objects.all()).order_by().values("identity_digest")
@@ -85,7 +117,18 @@ def name_digests(user: User, digests: set[str]) -> dict[str, list[str]]:
     return names
 
 
+@router.get(
+    "/ledger/consistency",
+    auth=guard("gate", "read"),
+    response={200: str, **NOES},
+    summary="The proof that the ledger only grew",
+)
+def show_consistency(request: HttpRequest, span: Query[Span]) -> HttpResponse:
+    """Return the hashes that lead from a ledger of `old` entries to one of `new` entries (RFC 9162 §2.1.4), as text."""
+    return HttpResponse(kit.consistency(span.old, span.new), content_type="text/plain; charset=utf-8")
+
+
 @router.get("/keys", auth=None, response=answers.KeysAnswer, summary="The public keys of this portal")
 def show_keys(request: HttpRequest) -> answers.KeysAnswer:
     """Return the keys that verify decisions and checkpoints of the ledger; anybody may ask."""
-    return answers.keys(seal.decision_key(), sealer.ledger_keys())
+    return answers.keys(keyset.decision_keys(), sealer.ledger_keys())

@@ -8,10 +8,10 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
-from audit import log
-from audit.models import Checkpoint, Entry, Export, ExportState
+from audit import cosignatures, log
+from audit.exports import files
+from audit.models import Entry, Export, ExportState
 from audit.web.pages import auditor
-from registry import storage
 
 
 def attachment(body: str | bytes, name: str, media_type: str = "text/plain; charset=utf-8") -> HttpResponse:
@@ -26,8 +26,8 @@ def attachment(body: str | bytes, name: str, media_type: str = "text/plain; char
 def export(request: HttpRequest, pk: UUID) -> FileResponse:
     """Hand out a built export, as a stream."""
     auditor(request, "report.export")
-    found = get_object_or_404(Export, pk=pk, state=ExportState.DONE)
-    stream = storage.open(found.sha256, size=found.size)
+    found = get_object_or_404(Export.objects.exclude(file=""), pk=pk, state=ExportState.DONE)
+    stream = files.open_file(found)
     answer = FileResponse(stream, as_attachment=True, filename=found.file, content_type="application/octet-stream")
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
@@ -51,9 +51,9 @@ def body(request: HttpRequest, event_id: UUID) -> HttpResponse:
 
 @require_safe
 def checkpoint(request: HttpRequest) -> HttpResponse:
-    """Hand out the newest signed checkpoint, to be kept outside of the portal."""
+    """Hand out the newest checkpoint, one that a witness cosigned if there is one, to be kept outside of the portal."""
     auditor(request, "ledger.read")
-    newest = Checkpoint.objects.first()
+    newest = cosignatures.best_over(0)
     if newest is None:
         raise Http404("There is no checkpoint yet: nothing was sealed.")
-    return attachment(newest.note, f"checkpoint-{newest.size}.txt")
+    return attachment(cosignatures.cosigned(newest), f"checkpoint-{newest.size}.txt")

@@ -14,9 +14,11 @@ from audit import serving
 from audit.exports import builder, requests
 from audit.models import Entry, Export, ExportState
 from audit.reports import BY_SLUG, Report, entries
-from audit.web import present
-from audit.web.forms import LedgerForm, ReportForm, ServedForm
+from audit.web import present, progress
+from audit.web.forms import LedgerForm, PeriodForm, ReportForm, ServedForm
+from portal.errors import Invalid
 from portal.fields import AsOfForm
+from portal.http import show_errors
 from registry.models import User, Version
 
 
@@ -66,7 +68,7 @@ def export_report(request: HttpRequest, slug: str) -> HttpResponse:
     if not form.is_valid():
         return render(request, "audit/report.html", present.answer(report_of(slug), form, None), status=422)
     wanted = request.POST.get("format", "")
-    asked = requests.request_table(report_of(slug), wanted, actor=user, filters=form.filters(), as_of=form.at)
+    asked = requests.request_answer(form.question(), wanted, actor=user)
     if requests.is_small(asked):
         asked = builder.build_now(asked)
     return redirect("audit:download" if asked.state == ExportState.DONE else "audit:export", asked.pk)
@@ -108,19 +110,52 @@ def entry(request: HttpRequest, event_id: UUID) -> HttpResponse:
 def exports(request: HttpRequest) -> HttpResponse:
     """Show all exports and how far they are."""
     auditor(request, "report.export")
-    return render(request, "audit/exports.html", present.exports(Export.objects.all(), request.GET.get("page")))
+    return render(request, "audit/exports.html", progress.exports(Export.objects.all(), request.GET.get("page")))
 
 
 @require_safe
 def export(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show one export; htmx asks for its progress alone."""
     auditor(request, "report.export")
-    context = present.export(get_object_or_404(Export, pk=pk))
+    context = progress.export(get_object_or_404(Export, pk=pk))
     part = getattr(request, "htmx", False) and not context["work"]["finished"]
     response = render(request, "_progress.html" if part else "audit/export.html", context)
     if getattr(request, "htmx", False) and context["work"]["finished"]:
         response["HX-Refresh"] = "true"
     return response
+
+
+@require_POST
+def cancel_export(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Give up an export that is not finished."""
+    user = auditor(request, "report.export")
+    builder.cancel(get_object_or_404(Export, pk=pk), actor=user)
+    messages.success(request, "The export was cancelled.")
+    return redirect("audit:export", pk)
+
+
+@require_POST
+def repeat_export(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask for the same as of the same instant once more."""
+    user = auditor(request, "report.export")
+    asked = requests.request_again(get_object_or_404(Export, pk=pk), actor=user)
+    return redirect("audit:export", asked.pk)
+
+
+def period(request: HttpRequest) -> HttpResponse:
+    """Show what the evidence bundle of a period holds, or ask for it."""
+    user = auditor(request, "report.export")
+    form = PeriodForm(request.POST if request.method == "POST" else request.GET or None)
+    if request.method == "POST" and form.is_valid():
+        asked = form.cleaned_data
+        try:
+            made = requests.request_period(asked["since"], asked["until"], actor=user, as_of=form.at)
+            return redirect("audit:export", made.pk)
+        except Invalid as error:
+            show_errors(form, error)
+    earlier = progress.exports(Export.objects.filter(kind=requests.PERIOD), request.GET.get("page"))
+    status = status_of(form) if request.method == "POST" else 200
+    return render(request, "audit/period.html", {"form": form, **earlier}, status=status)
 
 
 def bundle(request: HttpRequest, slug: str, number: str) -> HttpResponse:
@@ -130,7 +165,7 @@ def bundle(request: HttpRequest, slug: str, number: str) -> HttpResponse:
     if request.method == "POST":
         return redirect("audit:export", requests.request_bundle(version, actor=user).pk)
     earlier = Export.objects.filter(kind=requests.BUNDLE, parameters__version=version.label)
-    context = {"version": version, **present.exports(earlier, request.GET.get("page"))}
+    context = {"version": version, **progress.exports(earlier, request.GET.get("page"))}
     return render(request, "audit/bundle.html", context)
 
 

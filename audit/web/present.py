@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
-from audit import log, sealer
-from audit.exports.requests import BUNDLE, DIRECT_ROWS
-from audit.models import Checkpoint, Entry, Export, ExportState, ServingWindow
+from audit import copies, log, seal, sealer, verifications
+from audit.exports.requests import DIRECT_ROWS
+from audit.models import Checkpoint, Entry, ServingWindow, Verification
 from audit.reports import BY_SLUG, REPORTS, Filters, Report, Row
+from audit.reports.asking import Question
+from audit.reports.base import Found, count
 from audit.reports.entries import tell
 from audit.reports.judging import judge
-from audit.reports.names import names_of
 from audit.web.forms import ReportForm
+from portal.errors import Invalid
 
 PAGE_SIZE = 50
+RECIPE = """import csv, hashlib
+rows = csv.DictReader(open("all-rows.csv", encoding="utf-8", newline=""))
+rank = lambda row: hashlib.sha256(({seed!r} + row["Row"]).encode()).digest()
+print(*sorted(rows, key=rank)[:{size}], sep="\\n")"""
 PREVIEW = 3
 # The words of reports, each with the word of the design system whose tone and icon it has.
 LIKE = {
@@ -32,7 +38,9 @@ LIKE = {
     "partly governed": "unknown",
     "unsigned": "unknown",
     "ungoverned": "no",
-    "unregistered": "no",
+    "retired": "no",
+    "unknown": "no",
+    "gap": "unknown",
 }
 
 
@@ -42,8 +50,7 @@ class BoundedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """Return how many rows there are, 10,000 at most, so that counting stays cheap."""
-        rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[:DIRECT_ROWS].count())
+        return count(cast(Found, self.object_list), DIRECT_ROWS)
 
     @property
     def is_cut(self) -> bool:
@@ -53,7 +60,7 @@ class BoundedPaginator(Paginator):
 
 @dataclass(frozen=True)
 class ShownCell:
-    """One cell of a page: `kind` as in Column, `like` the word whose looks a word has."""
+    """One cell of a page: `kind` as in Column, `like` the word whose looks it has, `title` the report's own word."""
 
     label: str
     kind: str
@@ -61,6 +68,7 @@ class ShownCell:
     url: str = ""
     like: str = ""
     note: str = ""
+    title: str = ""
 
 
 def cells(report: Report, row: Row) -> list[ShownCell]:
@@ -71,7 +79,8 @@ def cells(report: Report, row: Row) -> list[ShownCell]:
             shown[-1] = replace(shown[-1], note=str(value or ""))
         elif column.brief:
             like = LIKE.get(str(value), str(value))
-            shown.append(ShownCell(column.title, column.kind, value, address_of(column.kind, value), like))
+            url, title = address_of(column.kind, value), report.titles.get(str(value), "")
+            shown.append(ShownCell(column.title, column.kind, value, url, like, title=title))
     return shown
 
 
@@ -79,6 +88,10 @@ def address_of(kind: str, value: Any) -> str:
     """Return the page that a cell leads to, if it leads anywhere."""
     if value and kind == "version":
         return reverse("registry:version", args=str(value).split("@", 1))
+    if value and kind == "asset":
+        return reverse("registry:asset", args=[value])
+    if value and kind == "link":
+        return str(value)
     return reverse("audit:entry", args=[value]) if value and kind == "entry" else ""
 
 
@@ -95,15 +108,30 @@ def answer(report: Report, form: ReportForm, page_number: Any) -> dict[str, Any]
     context: dict[str, Any] = {"report": report, "form": form, "tabs": tabs_of(report.slug), "crumbs": crumbs()}
     if not form.is_valid():
         return context
-    filters, as_of = form.filters(), form.at
-    page: Page[Any] = BoundedPaginator(report.select(filters, as_of), PAGE_SIZE).get_page(page_number)
+    question = form.question()
+    filters, as_of = question.filters, question.as_of
+    asked = question.as_parameters()
+    context |= {"as_of": as_of, "asked": asked, "same_url": f"?{query(asked)}"}
+    context["picture"] = report.picture(filters, as_of)
+    if question.sample is not None:
+        return {**context, **sampled(question, page_number)}
+    page: Page[Any] = BoundedPaginator(question.selected(), PAGE_SIZE).get_page(page_number)
     shown = [cells(report, row) for row in report.tell(list(page.object_list), as_of)]
-    return {**context, "page": page, "rows": shown, "as_of": as_of, "asked": asked(filters, as_of)}
+    return {**context, "page": page, "rows": shown}
 
 
-def asked(filters: Filters, as_of: datetime) -> dict[str, str]:
-    """Return a question as form fields, so that an export answers exactly what the page shows."""
-    return {**filters.as_parameters(), "as_of": as_of.isoformat()}
+def sampled(question: Question, page_number: Any) -> dict[str, Any]:
+    """Return one page of a sample, and what it takes to draw it again without the portal."""
+    sample = question.sample
+    assert sample is not None  # noqa: S101 -- the caller has looked
+    page: Page[Any] = Paginator(list(question.told()), PAGE_SIZE).get_page(page_number)
+    drawn = {
+        "size": page.paginator.count,
+        "population": count(question.population()),
+        "seed": sample.seed,
+        "recipe": RECIPE.format(seed=f"{sample.seed}:", size=sample.size),
+    }
+    return {"page": page, "rows": [cells(question.report, row) for _, row in page.object_list], "sample": drawn}
 
 
 def crumbs(*more: tuple[str, str]) -> list[dict[str, str]]:
@@ -114,9 +142,10 @@ def crumbs(*more: tuple[str, str]) -> list[dict[str, str]]:
 
 def preview(report: Report, as_of: datetime) -> dict[str, Any]:
     """Return the newest lines of an answer."""
-    found = list(report.select(Filters(), as_of)[: PREVIEW + 1])
-    lines = [{"at": row[0], "says": report.say(row)} for row in report.tell(found[:PREVIEW], as_of)]
-    url = f"{reverse('audit:report', args=[report.slug])}?{query(asked(Filters(), as_of))}"
+    question = Question(report, Filters(), as_of)
+    found = list(question.selected()[: PREVIEW + 1])
+    lines = [{"at": at, "says": says} for at, says in report.sentences(found[:PREVIEW], as_of)]
+    url = f"{reverse('audit:report', args=[report.slug])}?{query(question.as_parameters())}"
     return {"report": report, "lines": lines, "more": len(found) > PREVIEW, "url": url}
 
 
@@ -130,7 +159,23 @@ def query(parameters: dict[str, str]) -> str:
 def front(as_of: datetime) -> dict[str, Any]:
     """Return the answers in short as of an instant, and the newest checkpoint."""
     previews = {slug: preview(BY_SLUG[slug], as_of) for slug in ("approvals", "checks", "waivers")}
-    return {**previews, "as_of": as_of, "asked": asked(Filters(), as_of), "checkpoint": Checkpoint.objects.first()}
+    return {
+        **previews,
+        "as_of": as_of,
+        "asked": {"as_of": seal.instant(as_of)},
+        "checkpoint": Checkpoint.objects.first(),
+        "last_check": Verification.objects.first(),
+        "check_overdue": verifications.overdue(),
+        **outside(),
+    }
+
+
+def outside() -> dict[str, Any]:
+    """Return how the places outside are, or why the settings about them cannot be read."""
+    try:
+        return {"copies": copies.standings()}
+    except Invalid as error:
+        return {"copies": [], "copies_fault": str(error)}
 
 
 def head() -> dict[str, Any]:
@@ -186,8 +231,8 @@ def entry(found: Entry) -> dict[str, Any]:
         {"label": "By", "value": f"{actor} ({found.actor})"},
         {"label": "About", "value": f"{subject} ({found.subject_kind} {found.subject_id})"},
         {"label": "Digest", "value": document["subject"]["digest"], "kind": "digest"},
-        {"label": "Happened", "value": document["occurredAt"], "kind": "mono"},
-        {"label": "Recorded", "value": found.recorded_at.isoformat(), "kind": "mono"},
+        {"label": "Happened", "value": exactly(found.occurred_at)},
+        {"label": "Recorded", "value": exactly(found.recorded_at)},
         {"label": "Event id", "value": str(found.event_id), "kind": "mono"},
         {"label": "Request", "value": document.get("requestId", ""), "kind": "mono"},
         {"label": "Place in the ledger", "value": leaf.leaf_index if leaf else "", "kind": "mono"},
@@ -204,73 +249,18 @@ def entry(found: Entry) -> dict[str, Any]:
     }
 
 
+def exactly(at: datetime) -> str:
+    """Return an instant as "24 Nov 2026, 00:18:34.346695 UTC", because proofs are about the exact one."""
+    utc = at.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M:%S.%f} UTC"
+
+
 def windows(found: Sequence[ServingWindow]) -> list[dict[str, Any]]:
     """Return serving windows with the judgement on each."""
     return [
         {"window": window, "judged": judged, "like": LIKE[judged.verdict], "url": address_of("version", judged.version)}
         for window, judged in zip(found, judge(found), strict=True)
     ]
-
-
-def exports(rows: QuerySet[Export], page_number: Any) -> dict[str, Any]:
-    """Return one page of exports, newest first, with the names of those who asked."""
-    page = Paginator(rows, PAGE_SIZE).get_page(page_number)
-    names = names_of(export.requested_by for export in page)
-    shown = [{"export": export, "title": title_of(export), "by": names[export.requested_by]} for export in page]
-    return {"page": page, "exports": shown, "crumbs": crumbs()}
-
-
-def export(found: Export) -> dict[str, Any]:
-    """Return one export as work in progress, and what was asked for."""
-    url = reverse("audit:export", args=[found.pk])
-    work = {
-        "id": found.pk,
-        "label": title_of(found),
-        "says": says_of(found),
-        "finished": found.state in (ExportState.DONE, ExportState.FAILED),
-        "state": "ready" if found.state == ExportState.DONE else found.state,
-        "url": url,
-        "page_url": url,
-        "done": found.progress,
-        "total": 100 if found.progress else None,
-    }
-    way = crumbs(("Exports", reverse("audit:exports")))
-    return {"export": found, "work": work, "facts": facts_of(found), "crumbs": way, "title": title_of(found)}
-
-
-def title_of(found: Export) -> str:
-    """Return what an export is, in words."""
-    if found.kind == BUNDLE:
-        return f"Evidence bundle of {found.parameters['version']}"
-    return f"{BY_SLUG[found.parameters['report']].title} as {found.parameters['format'].upper()}"
-
-
-def says_of(found: Export) -> str:
-    """Return how far an export is, in words."""
-    if found.state == ExportState.RUNNING:
-        return f"{found.progress} %"
-    return {ExportState.DONE: "It can be downloaded.", ExportState.FAILED: "It could not be built."}.get(
-        ExportState(found.state), "It waits for a worker."
-    )
-
-
-def facts_of(found: Export) -> list[dict[str, Any]]:
-    """Return what was asked for, by whom, and what came of it."""
-    by = names_of([found.requested_by])[found.requested_by]
-    facts = [
-        {"label": "As of", "value": found.parameters["as_of"], "kind": "mono"},
-        *(
-            {"label": name.replace("_", " ").capitalize(), "value": value}
-            for name, value in found.parameters.get("filters", {}).items()
-        ),
-        {"label": "Requested by", "value": by},
-        {"label": "Requested", "value": found.requested_at, "kind": "when"},
-        {"label": "Finished", "value": found.finished_at, "kind": "when"},
-        {"label": "File", "value": found.file, "kind": "mono"},
-        {"label": "Size", "value": found.size, "kind": "bytes"},
-        {"label": "sha256", "value": found.sha256, "kind": "digest"},
-    ]
-    return [fact for fact in facts if fact["value"] not in ("", None)]
 
 
 def keys() -> list[str]:

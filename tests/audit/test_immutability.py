@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.migrations.writer import MigrationWriter
 
-from audit import merkle
+from audit import merkle, roles
 from audit.immutability import ProtectAppendOnly, unprotected
 from audit.models import Entry, Leaf, Pending
 from audit.rows import recorded_models
@@ -142,3 +142,16 @@ def test_a_migration_file_can_name_the_operation(operation: ProtectAppendOnly) -
     assert (again.tables, again.deletable) == (operation.tables, operation.deletable)
     assert name == "ProtectAppendOnly"
     assert MigrationWriter.serialize(operation.tables)[0] == repr(operation.tables)
+
+
+def test_what_runs_with_more_rights_looks_at_temporary_tables_last(db: None) -> None:
+    """A temporary table is found before all others unless the path says otherwise, the catalogue's own included."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT proname, proconfig::text FROM pg_proc WHERE prosecdef AND proname LIKE 'audit\\_%%'", [])
+        paths = dict(cursor.fetchall())
+        cursor.execute("SELECT current_schema()")
+        [schema] = cursor.fetchone()
+    assert set(paths) == {"audit_enqueue", "audit_servingwindow_add_day"}
+    assert all(f"search_path=pg_catalog, {schema}, pg_temp" in path for path in paths.values())
+    guards = "".join(roles.guarding(["audit_entry"], schema=schema))
+    assert guards.count("SET search_path = pg_catalog, pg_temp AS") == guards.count("search_path") == 3

@@ -57,7 +57,7 @@ def test_an_entry_holds_the_exact_canonical_bytes_of_what_happened(ada: User) ->
         "eventId": str(told.event_id),
         "kind": "review.given",
         "occurredAt": "2026-11-23T09:00:00.000000Z",
-        "actor": f"person:{ada.ledger_id}",
+        "actor": ada.ledger_name,
         "subject": {"kind": "version", "label": "fraud-scorer@2.1.0", "id": "17", "digest": "ab" * 32},
         "details": {"role": "platform", "score": "0.90", "dossier": "cd" * 32},
         "rows": [],

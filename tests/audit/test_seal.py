@@ -13,10 +13,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from django.core.exceptions import ImproperlyConfigured
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 from securesystemslib.dsse import Envelope as PeerEnvelope
@@ -54,6 +55,24 @@ def test_canonical_bytes_are_those_of_rfc_8785() -> None:
     keys = {"\u20ac": 1, "\r": 2, "\ufb33": 3, "1": 4, "\U0001f600": 5, "\u0080": 6, "\u00f6": 7}
     assert seal.canonical(keys) == '{"\\r":2,"1":4,"\u0080":6,"ö":7,"€":1,"😀":5,"\ufb33":3}'.encode()
     assert seal.canonical({"b": [True, None, "é\n"], "a": -1}) == '{"a":-1,"b":[true,null,"é\\n"]}'.encode()
+
+
+# Everything a text may hold that encoders write differently, as keys and as values.
+AWKWARD = st.text(
+    st.sampled_from('"\\/\b\f\n\r\t\x00\x1f\x7f\x80<&a\u00f6\u2028\ud7ff\ue000\ufb33\uffff\U00010000\U0010ffff'),
+    max_size=4,
+)
+AwkwardJson = st.recursive(
+    st.none() | st.booleans() | AWKWARD | st.integers(-(2**53) + 1, 2**53 - 1),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(AWKWARD, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(AwkwardJson)
+def test_our_canonical_bytes_are_those_of_another_implementation(value: Any) -> None:
+    assert seal.canonical(value) == rfc8785.dumps(value)
 
 
 @given(PlainJson)

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from audit import notes
+from audit import copies, notes
 from audit.models import Checkpoint, Entry
 from audit.sealer import seal_due
 from tests.audit.conftest import unguarded
@@ -30,7 +30,7 @@ def test_a_sound_ledger_is_called_sound(say: Callable[..., Entry]) -> None:
     seal_due()
     out, err = run()
     assert "3 entries (0 wait to be sealed), 3 leaves, 1 checkpoints" in out
-    assert "Without --checkpoint" in out
+    assert "no place that can be read is in CHECKPOINT_PLACES. So a ledger that was cut off" in out
     assert out.endswith("The ledger verifies.\n")
     assert err == ""
 
@@ -44,7 +44,40 @@ def test_a_checkpoint_is_written_and_compared_with_later(say: Callable[..., Entr
     say(3)
     seal_due()
     out, _ = run("--checkpoint", str(kept))
-    assert "Without --checkpoint" not in out
+    assert f"Compared with the checkpoint of 3 entries in {kept}." in out
+
+
+def test_the_newest_copy_outside_is_compared_with_by_itself(
+    say: Callable[..., Entry], settings: Settings, tmp_path: Path
+) -> None:
+    settings.CHECKPOINT_PLACES = [f"file://{tmp_path}"]
+    for _ in range(2):
+        say(2)
+        seal_due()
+    copies.copy_due()
+    out, _ = run()
+    assert f"Compared with the checkpoint of 4 entries from folder {tmp_path}." in out
+    with unguarded() as cursor:
+        cursor.execute("DELETE FROM audit_leaf WHERE leaf_index > 1")
+        cursor.execute("DELETE FROM audit_checkpoint WHERE size > 2")
+        cursor.execute("DELETE FROM audit_entry WHERE id > (SELECT max(entry_id) FROM audit_leaf)")
+    err = StringIO()
+    with pytest.raises(CommandError, match="does not verify"):
+        call_command("verify_ledger", stdout=StringIO(), stderr=err, no_color=True)
+    assert "The ledger was cut off: the given checkpoint has 4 entries" in err.getvalue()
+    out, _ = run("--without-copy")
+    assert "Compared with nothing outside, as asked by --without-copy." in out
+
+
+def test_places_that_give_no_checkpoint_are_no_silent_yes(
+    say: Callable[..., Entry], settings: Settings, tmp_path: Path
+) -> None:
+    settings.CHECKPOINT_PLACES = [f"file://{tmp_path / 'gone'}"]
+    say(2)
+    seal_due()
+    with pytest.raises(CommandError, match="nothing was verified"):
+        run()
+    assert "The ledger verifies." in run("--without-copy")[0]
 
 
 def test_faults_are_printed_and_the_command_fails(say: Callable[..., Entry], tmp_path: Path) -> None:

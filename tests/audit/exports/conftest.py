@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from django.test import override_settings
 from django.utils import timezone
 
 from audit import seal
-from audit.exports import builder, requests
+from audit.exports import builder, files, requests
 from audit.models import Export
 from governance import decisions, waivers
-from registry import storage
 from registry.models import Version
 from tests.audit.reports.stories import MINUTE, prompt, report, window
 from tests.factories import Walk, documents, make_walk
@@ -49,8 +48,8 @@ def tell_story(walk: Walk) -> Version:
     )
     waivers.grant(waiver, actor=walk.cast.rhea)
     decision = walk.approved(version, "staging")
-    now = timezone.now()
-    report(walk, window(version.identity_digest, now - MINUTE, now))
+    end = datetime.fromtimestamp(timezone.now().timestamp() // 300 * 300, tz=UTC)
+    report(walk, window(version.identity_digest, end - 5 * MINUTE, end))
     decisions.revoke(decision, actor=walk.cast.rhea, reason="A leak was found.")
     walk.work()
     return version
@@ -72,10 +71,21 @@ def built(
         version = tell_story(walk)
         export = builder.build_now(requests.request_bundle(version, actor=walk.cast.iris))
         assert export.state == "done", export.error
-        with closing(storage.open(export.sha256)) as stream, zipfile.ZipFile(stream) as archive:
+        with closing(files.open_file(export)) as stream, zipfile.ZipFile(stream) as archive:
             archive.extractall(folder / "unpacked")
+        since, until = timezone.now() - timedelta(days=1), timezone.now()
+        whole = builder.build_now(requests.request_period(since, until, actor=walk.cast.iris))
+        assert whole.state == "done", whole.error
+        with closing(files.open_file(whole)) as stream, zipfile.ZipFile(stream) as archive:
+            archive.extractall(folder / "period")
         transaction.set_rollback(True)
     return folder / "unpacked", export
+
+
+@pytest.fixture
+def period(built: tuple[Path, Export], tmp_path: Path) -> Path:
+    """A copy of the unpacked bundle of the period in which all that happened."""
+    return Path(shutil.copytree(built[0].with_name("period"), tmp_path / "period"))
 
 
 @pytest.fixture

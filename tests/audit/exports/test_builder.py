@@ -14,11 +14,12 @@ from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from audit.exports import builder, requests
+from audit.exports import builder, files, requests
 from audit.models import Entry, Export
 from audit.reports import BY_SLUG, Filters
-from portal.errors import Invalid
-from registry import people, storage
+from portal.errors import Invalid, Refused
+from registry import people
+from registry.storage import Unreadable
 from tests.audit.reports.stories import MINUTE, report, window
 from tests.factories import Walk
 
@@ -27,7 +28,7 @@ ACCESS = BY_SLUG["access"]
 
 def content(export: Export) -> bytes:
     """Return the bytes of a built export."""
-    with closing(storage.open(export.sha256, size=export.size)) as stream:
+    with closing(files.open_file(export)) as stream:
         return stream.read()
 
 
@@ -48,7 +49,7 @@ def test_an_export_is_in_the_ledger_when_it_is_asked_for_and_when_it_is_built(wa
     assert built.details["file"] == export.file == f"access-{requests.as_of(export):%Y%m%dT%H%M%SZ}.csv"
     rows = list(csv.reader(io.StringIO(content(export).decode())))
     assert len(rows) == 1 + built.details["rows"]
-    assert rows[0] == [column.title for column in ACCESS.columns]
+    assert rows[0] == [*(column.title for column in ACCESS.columns), "Row"]
 
 
 def test_the_answer_is_the_one_of_the_instant_that_was_asked_for(walk: Walk) -> None:
@@ -71,16 +72,16 @@ def test_only_an_auditor_may_export_and_a_refused_wish_leaves_nothing(walk: Walk
 
 
 def test_a_wish_that_cannot_be_understood_names_field_value_and_expectation(walk: Walk) -> None:
-    with pytest.raises(Invalid, match="format: saw 'pdf', expected one of csv, xlsx"):
-        requests.request_table(ACCESS, "pdf", actor=walk.cast.iris)
+    with pytest.raises(Invalid, match="format: saw 'docx', expected one of csv, xlsx, pdf"):
+        requests.request_table(ACCESS, "docx", actor=walk.cast.iris)
     with pytest.raises(Invalid, match=r"as_of: saw .*, expected an instant that has passed"):
         requests.request_table(ACCESS, "csv", actor=walk.cast.iris, as_of=timezone.now() + timedelta(days=1))
     assert not Export.objects.exists()
 
 
 def test_a_small_table_is_built_at_once_and_a_longer_one_is_not_small(walk: Walk) -> None:
-    hour = timezone.now() - timedelta(hours=1)
-    windows = [window("f0" * 32, hour, hour + MINUTE, customer=f"c{number}") for number in range(10_001)]
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    windows = [window("f0" * 32, hour, hour + timedelta(minutes=5), customer=f"c{number}") for number in range(10_001)]
     report(walk, *windows)
     serving = BY_SLUG["serving"]
     whole = requests.request_table(serving, "csv", actor=walk.cast.iris)
@@ -153,3 +154,36 @@ def test_what_cannot_be_built_says_why_and_is_not_tried_again(walk: Walk) -> Non
     assert export.state == "failed"
     assert export.error == "version: saw 'nobody@1.0.0', expected a registered version, as name@number."
     assert builder.exports_due() == 0
+
+
+def test_an_export_that_is_not_finished_can_be_cancelled_and_asked_for_again(walk: Walk) -> None:
+    export = requests.request_table(ACCESS, "csv", actor=walk.cast.iris)
+    running = builder.claim(Export.objects.all())
+    assert running is not None
+    with pytest.raises(PermissionDenied):
+        builder.cancel(export, actor=walk.cast.ada)
+    builder.cancel(export, actor=walk.cast.iris)
+    builder.work(running)
+    export.refresh_from_db()
+    assert (export.state, export.error, export.file) == ("failed", "Iris Auditor cancelled it.", "")
+    assert [kind for kind, _ in told(export)] == ["export.requested", "export.cancelled"]
+    with pytest.raises(Refused, match="finished already"):
+        builder.cancel(export, actor=walk.cast.iris)
+    again = builder.build_now(requests.request_again(export, actor=walk.cast.iris))
+    assert (again.state, requests.as_of(again)) == ("done", requests.as_of(export))
+
+
+def test_old_files_are_removed_while_their_entries_stay_and_the_same_can_be_asked_again(walk: Walk) -> None:
+    export = builder.build_now(requests.request_table(ACCESS, "csv", actor=walk.cast.iris))
+    body = content(export)
+    assert builder.remove_due() == 0
+    with time_machine.travel(timezone.now() + timedelta(days=31)):
+        assert builder.remove_due() == 1
+        assert builder.remove_due() == 0
+        export.refresh_from_db()
+        assert (export.state, export.file, export.size) == ("done", "", None)
+        with pytest.raises(Unreadable):
+            content(export)
+        again = builder.build_now(requests.request_again(export, actor=walk.cast.iris))
+    assert (content(again), again.sha256) == (body, export.sha256)
+    assert [kind for kind, _ in told(export)] == ["export.requested", "export.built"]

@@ -66,6 +66,12 @@ def edit_review_table(folder: Path) -> None:
     replace_text(folder / "reviews.csv", ",approve,", ",reject,")
 
 
+def tell_it_twice(folder: Path) -> None:
+    path = folder / "reviews.csv"
+    head, *lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([head, *(line.replace(b",approve,", b",reject,") for line in lines), *lines]))
+
+
 def blame_somebody_else(folder: Path) -> None:
     record = json.loads((folder / "record.json").read_bytes())
     names = {name: account for account, name in record["people"]["names"].items()}
@@ -134,6 +140,7 @@ CAREFUL: list[tuple[Callable[[Path], None], str]] = [
     (edit_entry, "of the ledger: its proof leads to another checkpoint."),
     (edit_row, "is not what the ledger's entry"),
     (edit_review_table, "reviews.csv says something else about"),
+    (tell_it_twice, "reviews.csv says something else about"),
     (blame_somebody_else, "reviews.csv says something else about"),
     (leave_out_a_check, "checks.csv leaves out"),
     (lengthen_a_waiver, "waivers.csv says something else about"),

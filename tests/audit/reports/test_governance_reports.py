@@ -187,3 +187,40 @@ def test_filters_survive_being_written_down() -> None:
     filters = Filters(asset="a@1.0.0", customer="=acme", since=timezone.now(), until=timezone.now())
     assert Filters.from_parameters(json.loads(json.dumps(filters.as_parameters()))) == filters
     assert Filters().as_parameters() == {}
+
+
+def test_a_condition_and_a_verdict_taken_back_are_told_as_they_stood(walk: Walk) -> None:
+    submission = walk.submit(prompt(walk), "production")
+    due = timezone.now() + timedelta(days=10)
+    reviews.approve(
+        submission,
+        actor=walk.cast.petra,
+        role="platform",
+        seen=submissions.current_digest(submission),
+        conditions=[("Add an alarm for latency.", due)],
+        proof=walk.proof(),
+    )
+    before = timezone.now()
+    [row] = told("approvals")
+    assert row["On conditions"] == f"Add an alarm for latency. (until {due:%Y-%m-%d %H:%M} UTC, open)"
+    reviews.withdraw(Review.objects.get(), actor=walk.cast.petra, reason="I looked at the wrong one.")
+    assert [(row["Counts"], row["Taken back"]) for row in told("approvals", before)] == [("counted", None)]
+    [row] = told("approvals")
+    assert (row["Counts"], row["Taken back because"]) == ("withdrawn", "I looked at the wrong one.")
+    assert told("approvals", filters=Filters(person="petra", role="platform", word="approve")) == [row]
+    assert told("approvals", filters=Filters(person="dana")) == []
+    assert told("approvals", filters=Filters(role="security")) == []
+    assert told("approvals", filters=Filters(word="reject")) == []
+
+
+def test_runs_of_a_check_are_counted_and_found_by_check_and_outcome(walk: Walk) -> None:
+    version = prompt(walk)
+    for name in ("staging", "production"):
+        walk.submit(version, name)
+    rows = told("checks", filters=Filters(rule="vulnerabilities"))
+    assert [row["Which run of it"] for row in rows] == sorted((row["Which run of it"] for row in rows), reverse=True)
+    assert rows[-1]["Which run of it"] == 1
+    [archive] = json.loads(rows[-1]["Advisories matched"])
+    assert (archive["ecosystem"], len(archive["sha256"])) == ("PyPI", 64)
+    assert told("checks", filters=Filters(rule="vulnerabilities", word="failed")) == []
+    assert {row["Check"] for row in told("checks", filters=Filters(word="passed"))} > {"vulnerabilities"}

@@ -18,7 +18,7 @@ from audit.reports import BY_SLUG, Filters
 from audit.reports.judging import judge
 from governance import decisions, lifecycle, promotions, standing
 from registry.models import User
-from tests.audit.reports.stories import MINUTE, decided, prompt, report, window
+from tests.audit.reports.stories import MINUTE, decided, grid, prompt, report, slots
 from tests.factories import Walk, import_advisories, osv
 
 SERVING = BY_SLUG["serving"]
@@ -40,38 +40,24 @@ def told(as_of: datetime | None = None, **asked: Any) -> list[dict[str, Any]]:
 
 def test_windows_are_judged_by_the_decision_of_their_time(walk: Walk) -> None:
     version = prompt(walk)
-    early = timezone.now()
-    with time_machine.travel(early + 10 * MINUTE):
+    start = grid(timezone.now())
+    with time_machine.travel(start + 12 * MINUTE):
         decision = walk.approved(version, "staging")
-    with time_machine.travel(early + 20 * MINUTE):
+    with time_machine.travel(start + 27 * MINUTE):
         decisions.revoke(decision, actor=walk.cast.rhea, reason="A leak was found.")
         walk.work()
-    with time_machine.travel(early + 60 * MINUTE):
-        spans = {
-            "before": (1, 5),
-            "across": (5, 15),
-            "within": (12, 18),
-            "end": (18, 25),
-            "after": (30, 35),
-            "all": (1, 50),
-        }
-        report(
-            walk,
-            *(
-                window(version.identity_digest, early + MINUTE * start, early + MINUTE * end, customer=name)
-                for name, (start, end) in spans.items()
-            ),
-            window("f0" * 32, early, early + MINUTE, customer="stranger"),
-        )
+    with time_machine.travel(start + 60 * MINUTE):
+        places = {"before": 0, "across": 2, "within": 3, "end": 5, "after": 6}
+        told_of = [slots(version.identity_digest, start, place, customer=name)[0] for name, place in places.items()]
+        report(walk, *told_of, *slots("f0" * 32, start, 0, customer="stranger"))
         rows = {row["Customer"]: row for row in told()}
     assert {name: row["Governed"] for name, row in rows.items()} == {
-        "stranger": "unregistered",
+        "stranger": "unknown",
         "before": "ungoverned",
-        "all": "partly governed",
         "across": "partly governed",
         "within": "governed",
         "end": "partly governed",
-        "after": "ungoverned",
+        "after": "revoked",
     }
     assert (rows["within"]["Decision"], rows["within"]["Why not"]) == (str(decision.public_id), "")
     assert "has no decision for staging" in rows["before"]["Why not"]
@@ -83,15 +69,17 @@ def test_a_window_ends_before_the_instant_at_which_its_decision_ends(walk: Walk)
     decision = decided(walk)
     expires = decision.expires_at
     assert expires is not None
-    with time_machine.travel(expires + MINUTE):
+    last = grid(expires)
+    with time_machine.travel(last + 10 * MINUTE):
         digest = decision.identity_digest
         report(
             walk,
-            window(digest, expires - MINUTE, expires, customer="in time"),
-            window(digest, expires, expires + MINUTE / 2, customer="too late"),
+            *slots(digest, last, -2, customer="in time"),
+            *slots(digest, last, -1, customer="across"),
+            *slots(digest, last, 0, customer="too late"),
         )
         rows = {row["Customer"]: row["Governed"] for row in told()}
-    assert rows == {"in time": "governed", "too late": "ungoverned"}
+    assert rows == {"in time": "governed", "across": "partly governed", "too late": "ungoverned"}
 
 
 def test_a_window_is_ungoverned_from_the_day_that_a_challenge_was_due(walk: Walk, tmp_path: Path) -> None:
@@ -99,13 +87,14 @@ def test_a_window_is_ungoverned_from_the_day_that_a_challenge_was_due(walk: Walk
     import_advisories(walk.cast, tmp_path, osv("GHSA-4444-jinja-bad", "jinja2", fixed="99.0"))
     walk.work()
     due = version.challenges.get().due_at
-    with time_machine.travel(due + 10 * MINUTE):
+    last = grid(due)
+    with time_machine.travel(last + 10 * MINUTE):
         digest = version.identity_digest
         report(
             walk,
-            window(digest, due - 2 * MINUTE, due, customer="in time"),
-            window(digest, due - MINUTE, due + MINUTE, customer="across"),
-            window(digest, due + MINUTE, due + 2 * MINUTE, customer="too late"),
+            *slots(digest, last, -2, customer="in time"),
+            *slots(digest, last, -1, customer="across"),
+            *slots(digest, last, 0, customer="too late"),
         )
         rows = {row["Customer"]: row for row in told()}
     assert {name: row["Governed"] for name, row in rows.items()} == {
@@ -123,13 +112,12 @@ def test_a_deprecated_version_is_governed_for_those_who_used_it_before(walk: Wal
     lifecycle.deprecate(
         decision.version, actor=walk.cast.ada, successor=None, sunset_at=now + timedelta(days=9), reason="2.0.0 is out."
     )
-    later = timezone.now()
-    with time_machine.travel(later + 10 * MINUTE):
-        span = (later + MINUTE, later + 2 * MINUTE)
+    start = grid(timezone.now())
+    with time_machine.travel(start + 10 * MINUTE):
         report(
             walk,
-            window(decision.identity_digest, *span, customer="old", consumer="billing"),
-            window(decision.identity_digest, *span, customer="new", consumer="card-desk"),
+            *slots(decision.identity_digest, start, 0, customer="old", consumer="billing"),
+            *slots(decision.identity_digest, start, 0, customer="new", consumer="card-desk"),
         )
         rows = {row["Customer"]: (row["Governed"], row["Why not"]) for row in told()}
     assert rows["old"] == ("governed", "")
@@ -139,28 +127,27 @@ def test_a_deprecated_version_is_governed_for_those_who_used_it_before(walk: Wal
 
 def test_the_answer_is_narrowed_to_customer_version_environment_and_overlap(walk: Walk) -> None:
     digest = decided(walk).identity_digest
-    hour = timezone.now() - timedelta(hours=1)
+    hour = grid(timezone.now()) - timedelta(hours=1)
     report(
         walk,
-        window(digest, hour, hour + 10 * MINUTE, customer="acme"),
-        window(digest, hour + 10 * MINUTE, hour + 20 * MINUTE, customer="acme"),
-        window(digest, hour, hour + 10 * MINUTE, customer="globex", environment="production"),
-        window("f0" * 32, hour, hour + 10 * MINUTE, customer="acme-bank"),
+        *slots(digest, hour, 0, 1, customer="acme"),
+        *slots(digest, hour, 0, customer="globex", environment="production"),
+        *slots("f0" * 32, hour, 0, customer="acme-bank"),
     )
     assert [row["Customer"] for row in told(customer="acme")] == ["acme", "acme"]
     assert [row["Customer"] for row in told(asset="credit-prompt@1.0.0")] == ["acme", "globex", "acme"]
     assert [row["Customer"] for row in told(environment="production")] == ["globex"]
-    overlapping = told(customer="acme", since=hour + 9 * MINUTE, until=hour + 10 * MINUTE)
+    overlapping = told(customer="acme", since=hour + 4 * MINUTE, until=hour + 5 * MINUTE)
     assert [row["From"] for row in overlapping] == [hour]
-    touching = told(customer="acme", since=hour + 10 * MINUTE, until=hour + 11 * MINUTE)
-    assert [row["From"] for row in touching] == [hour + 10 * MINUTE]
+    touching = told(customer="acme", since=hour + 5 * MINUTE, until=hour + 6 * MINUTE)
+    assert [row["From"] for row in touching] == [hour + 5 * MINUTE]
     assert told(asset="nobody-registered-this") == []
 
 
 def test_a_report_that_came_later_is_not_known_before(walk: Walk) -> None:
-    hour = timezone.now() - timedelta(hours=1)
+    hour = grid(timezone.now()) - timedelta(hours=1)
     before = timezone.now()
-    batch = report(walk, window("f0" * 32, hour, hour + MINUTE))
+    batch = report(walk, *slots("f0" * 32, hour, 0))
     assert told(before) == []
     [row] = told()
     assert (row["Batch"], row["Reported"]) == ("gateway/1", batch.received_at)
@@ -168,7 +155,7 @@ def test_a_report_that_came_later_is_not_known_before(walk: Walk) -> None:
 
 def test_judging_costs_the_same_for_one_window_and_for_three_of_different_digests(walk: Walk) -> None:
     digests = [prompt(walk, number).identity_digest for number in ("1.0.0", "1.1.0")] + ["f0" * 32]
-    start = timezone.now()
+    start = grid(timezone.now())
 
     def queries() -> int:
         with CaptureQueriesContext(
@@ -178,10 +165,10 @@ def test_judging_costs_the_same_for_one_window_and_for_three_of_different_digest
         return len(caught)
 
     with time_machine.travel(start + timedelta(hours=1)):
-        report(walk, window(digests[0], start + MINUTE, start + 2 * MINUTE), batch="1")
+        report(walk, *slots(digests[0], start, 0), batch="1")
         one = queries()
         for batch, digest in enumerate(digests[1:], 2):
-            report(walk, window(digest, start + MINUTE, start + 2 * MINUTE), batch=str(batch))
+            report(walk, *slots(digest, start, 0), batch=str(batch))
         assert queries() == one
 
 

@@ -13,11 +13,14 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from audit import verifications
 from audit.exports import builder, requests
 from audit.models import Entry
 from audit.reports import BY_SLUG
+from governance import revocations
+from portal.demo.roots import publish_next
 from registry.models import User
-from tests.audit.reports.stories import MINUTE, decided, report, window
+from tests.audit.reports.stories import MINUTE, SLOT, decided, grid, report, slots
 from tests.audit.web.visitors import visit
 from tests.factories import Walk
 
@@ -33,21 +36,31 @@ def sign_in(context: BrowserContext, server: LiveServer, person: User) -> None:
 def tell_story(walk: Walk) -> list[str]:
     """Make something true to show, and return the pages that show it."""
     decision = decided(walk)
-    now = timezone.now()
-    report(walk, window(decision.identity_digest, now - MINUTE, now), window("f0" * 32, now - MINUTE, now))
+    start = grid(timezone.now()) - 2 * SLOT
+    report(walk, *slots(decision.identity_digest, start, 0), *slots("f0" * 32, start, 0))
     done = builder.build_now(requests.request_table(BY_SLUG["checks"], "csv", actor=walk.cast.iris))
     waiting = requests.request_bundle(decision.version, actor=walk.cast.iris)
     walk.work()
+    publish_next()
+    revocations.issue_due()
+    checked = verifications.verify_due()
+    assert checked is not None
     entry = Entry.objects.filter(kind="decision.made").get()
-    at = (now - MINUTE / 2).isoformat()
+    at = (start + MINUTE).isoformat()
     return [
         reverse("audit:front"),
         reverse("audit:report", args=["approvals"]),
-        reverse("audit:report", args=["serving"], query={"customer": "acme"}),
+        reverse("audit:report", args=["served"], query={"customer": "acme"}),
+        reverse("audit:report", args=["coverage"]),
+        reverse("audit:report", args=["permissions"]),
+        reverse("audit:controls"),
         reverse("audit:report", args=["serving"], query={"since": "tomorrow"}),
         reverse("audit:served", query={"customer": "acme", "at": at}),
         reverse("audit:ledger"),
+        reverse("audit:keys"),
         reverse("audit:entry", args=[entry.event_id]),
+        reverse("audit:verifications"),
+        reverse("audit:verification", args=[checked.pk]),
         reverse("audit:exports"),
         reverse("audit:export", args=[done.pk]),
         reverse("audit:export", args=[waiting.pk]),
@@ -81,9 +94,9 @@ def test_an_auditor_gets_answers_and_files_without_a_script(
     page.goto(f"{live_server.url}/audit/")
     page.get_by_label("Customer").fill("acme")
     page.get_by_role("button", name="Show what served").click()
-    expect(page.get_by_role("cell", name="Unregistered")).to_be_visible()
+    expect(page.get_by_role("cell", name="Unknown").first).to_be_visible()
     with page.expect_download() as saving:
-        page.get_by_role("button", name="CSV of serving").click()
+        page.get_by_role("button", name="CSV of served").click()
     saving.value.save_as(tmp_path / "serving.csv")
     with (tmp_path / "serving.csv").open(encoding="utf-8", newline="") as stream:
         assert {row["Customer"] for row in csv.DictReader(stream)} == {"acme"}

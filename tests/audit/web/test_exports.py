@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.exports import builder
 from audit.models import Export, ExportState
-from audit.tasks import build_exports
+from audit.tasks import build_exports, remove_exports
 from tests.audit.reports.stories import decided, prompt
 from tests.audit.web.visitors import text_of, visit
 from tests.factories import Walk
@@ -69,3 +71,40 @@ def test_an_export_that_failed_says_why(walk: Walk, iris: Client) -> None:
     assert "Failed" in page
     assert Export.objects.get().state == ExportState.FAILED
     assert iris.get(reverse("audit:download", args=[claimed.pk])).status_code == 404
+
+
+def test_a_waiting_export_can_be_cancelled_on_its_page_and_asked_for_again(walk: Walk, iris: Client) -> None:
+    prompt(walk)
+    iris.post(reverse("audit:bundle", args=["credit-prompt", "1.0.0"]))
+    export = Export.objects.get()
+    page = text_of(iris.get(reverse("audit:export", args=[export.pk])))
+    assert '<noscript><meta http-equiv="refresh"' in page
+    assert reverse("audit:cancel-export", args=[export.pk]) in page
+    page = text_of(iris.post(reverse("audit:cancel-export", args=[export.pk]), follow=True))
+    assert "Iris Auditor cancelled it." in page
+    assert "http-equiv" not in page
+    again = iris.post(reverse("audit:repeat-export", args=[export.pk]))
+    assert again["Location"] == reverse("audit:export", args=[Export.objects.exclude(pk=export.pk).get().pk])
+    assert Export.objects.filter(parameters=export.parameters).count() == 2
+
+
+def test_a_removed_file_is_said_to_be_and_can_be_asked_for_again(walk: Walk, iris: Client) -> None:
+    iris.post(reverse("audit:export-report", args=["access"]), {"format": "csv"})
+    Export.objects.update(finished_at=timezone.now() - timedelta(days=31))
+    remove_exports()
+    export = Export.objects.get()
+    page = text_of(iris.get(reverse("audit:export", args=[export.pk])))
+    assert "Its file was removed when its time was over." in page
+    assert "Ask again" in page
+    assert iris.get(reverse("audit:download", args=[export.pk])).status_code == 404
+    assert "removed" in text_of(iris.get(reverse("audit:exports")))
+
+
+def test_the_bundle_of_a_period_is_asked_for_and_a_wrong_period_is_named(walk: Walk, iris: Client) -> None:
+    door, now = reverse("audit:period"), timezone.now()
+    page = text_of(iris.post(door, {"since": now.isoformat(), "until": (now - timedelta(days=1)).isoformat()}), 422)
+    assert "expected an instant after" in page
+    assert "This field is required." in text_of(iris.post(door, {}), 422)
+    asked = {"since": (now - timedelta(days=1)).isoformat(), "until": now.isoformat()}
+    assert "It waits for a worker." in text_of(iris.post(door, asked, follow=True))
+    assert "Evidence bundle from" in text_of(iris.get(door))
