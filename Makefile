@@ -1,7 +1,7 @@
 # Bare Debian needs python3.11, python3-venv and make. Everything else is installed into .venv, with hashes.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors templates migrations docs smoke bench bench-long fmt lock run worker clock clean
+.PHONY: help demo test check lint types floors templates migrations docs smoke bench bench-long interop fmt lock run worker clock clean
 
 # The requirements are compiled for 3.11, so that one comes first.
 PYTHON ?= $(shell for name in python3.11 python3; do \
@@ -98,7 +98,13 @@ bench: $(VENV)/dev.txt ## measure speed; prints ratios, asserts nothing
 	@$(MANAGE) with_services --durable -- $(BIN)/python -m benchmarks $(ARGS)
 
 bench-long: $(VENV)/dev.txt ## thousands of runs of the state machine and of clicks at once; takes hours
-	@$(BIN)/python -m pytest --long --numprocesses auto --dist loadfile tests/machine $(ARGS)
+	@$(BIN)/python -m pytest --long --numprocesses auto --dist load tests/machine \
+		tests/audit/test_tampering.py tests/audit/test_sealer_killed.py tests/governance/test_every_statement.py $(ARGS)
+
+interop: $(VENV)/dev.txt ## let @sigstore/verify, which is not ours, verify a decision (needs Node.js 20.17 and npm)
+	@command -v npm >/dev/null || { echo "npm was not found: install Node.js 20.17 or newer" >&2; exit 1; }
+	@npm --prefix tests/interop install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error
+	@COUNTERSIGN_REQUIRE_INTEROP=1 $(BIN)/python -m pytest --quiet tests/interop
 
 # --- keeping ---------------------------------------------------------------------------------------------------------
 

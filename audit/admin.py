@@ -6,14 +6,17 @@ from django.contrib import admin
 
 from audit.models import (
     Checkpoint,
+    CheckpointCopy,
+    Cosignature,
     Entry,
     Export,
+    Keyset,
     Leaf,
     Pending,
     ServingBatch,
     ServingConflict,
-    ServingWindow,
     Tile,
+    Verification,
 )
 from portal.administration import RecordAdmin, show, site
 
@@ -37,7 +40,10 @@ show(Pending, "entry")
 show(Leaf, "leaf_index", "entry")
 show(Tile, "level", "index", "width")
 show(Checkpoint, "size", "created_at")
+show(CheckpointCopy, "place", "size", "sent_at", "attempts", "error", filters=("place",))
+show(Cosignature, "size", "witness", "received_at", filters=("witness",))
+show(Keyset, "number", "issued_at", "expires_at", "sha256")
+show(Verification, "started_at", "entries", "rows", "fault_count", "compared_with")
 show(ServingBatch, "source", "batch_id", "actor", "row_count", "received_at", search=("=source", "=batch_id"))
-show(ServingWindow, "customer", "deployment", "digest", "start", "end", "requests", search=("=customer", "=digest"))
 show(ServingConflict, "batch", "actor", "row_count", "received_at")
 show(Export, "kind", "state", "progress", "requested_by", "requested_at", filters=("state",))

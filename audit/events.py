@@ -91,6 +91,8 @@ class Event(StrEnum):
     KEY_REVOKED = "key.revoked", "{actor} revoked trust in the key {subject}."
     ROOT_TRUSTED = "root.trusted", "{actor} trusted the root {subject}."
     ROOT_REVOKED = "root.revoked", "{actor} revoked trust in the root {subject}."
+    KEYSET_PUBLISHED = "keyset.published", "{actor} published the {subject}, signed by its roots."
+    KEY_ROTATED = "key.rotated", "{actor} put a new {purpose} key of this portal to use: {subject}."
     TOKEN_ISSUED = "token.issued", "{actor} issued the token {prefix} to {subject}."
     TOKEN_REVOKED = "token.revoked", "{actor} revoked the token {subject}."
 
@@ -104,9 +106,23 @@ class Event(StrEnum):
 
     SERVING_REPORTED = "serving.reported", "{actor} reported {rowCount} serving windows in {subject}."
     SERVING_CONFLICTED = "serving.conflicted", "{actor} sent {subject} again, changed; the first report stands."
+    SERVING_CONTRADICTED = (
+        "serving.contradicted",
+        "{rowCount} windows of {subject} contradict what was reported before.",
+    )
+
+    VIOLATION_OPENED = "violation.opened", "Something was served that was not allowed: {subject}."
+    VIOLATION_ANSWERED = "violation.answered", "{actor} answered for what was served: {subject}."
+
+    CHECKPOINT_CONTRADICTED = "checkpoint.contradicted", "{subject} holds another history than this ledger: {says}."
+
+    VERIFICATION_ASKED = "ledger.asked", "{actor} asked for a check of the record."
+    LEDGER_VERIFIED = "ledger.verified", "The record was checked, {entries} entries and {rows} rows: nothing was wrong."
+    LEDGER_CONTRADICTED = "ledger.contradicted", "The record was checked and contradicts itself {faults} times."
 
     EXPORT_REQUESTED = "export.requested", "{actor} requested the export {subject}."
     EXPORT_BUILT = "export.built", "The export {subject} was built."
+    EXPORT_CANCELLED = "export.cancelled", "{actor} cancelled the export {subject}."
 
     def say(self, *, actor: str, subject: str, details: Mapping[str, object] | None = None) -> str:
         """Return the sentence filled with the names to show and the entry's details."""

@@ -38,6 +38,7 @@ from governance.models import (
     Reliance,
     Review,
     ReviewWithdrawal,
+    RevocationList,
     Signature,
     Submission,
     Transition,
@@ -45,6 +46,7 @@ from governance.models import (
     TriageStatement,
     TrustedKey,
     TrustedRoot,
+    Violation,
     Waiver,
     Webhook,
 )
@@ -331,9 +333,11 @@ show(Review, "submission", "role", "reviewer", "on_behalf_of", "verdict", "given
 show(Waiver, "version", "rule", "environment", "state", "expires_at", filters=("state", "rule", "environment"))
 show(Decision, "version", "environment", "verdict", "made_by", "made_at", filters=("environment", "verdict"))
 show(Reliance, "decision", "waiver")
+show(RevocationList, "number", "issued_at", "next_update")
 show(Signature, "decision", "keyid", "signed_at")
 show(Promotion, "asset", "environment", "version", "promoted_by", "promoted_at", filters=("environment",))
 show(Transition, "version", "move", "from_state", "to_state", "actor", "at", filters=("move",))
+show(Violation, "kind", "digest", "environment", "deployment", "state", "last_window", filters=("kind", "state"))
 show(ConsumerGrant, "consumer", "version", "environment", "granted_at", filters=("environment",))
 show(Finding, "vulnerability", "version", "severity", "triage", "found_at", filters=("severity", "triage"))
 show(TriageStatement, "finding", "status", "until", "stated_by", "stated_at", filters=("status",))

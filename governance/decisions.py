@@ -6,6 +6,7 @@ Shape: in-toto Statement v1 in DSSE with our own predicate, which says roles, ex
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from audit import log, seal
+from audit import keyset, log, seal
 from audit.events import Event
 from audit.models import Leaf
 from governance import announcements, lifecycle, standing, submissions
@@ -27,9 +28,12 @@ from portal.errors import Refused
 from portal.jobs import Job, ring
 from registry.models import State, User, Version
 
+logger = logging.getLogger(__name__)
+
 PREDICATE = "https://countersign.dev/attestation/promotion-decision/v1"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+REVOCATIONS = "/.well-known/countersign/revocations.json"
 
 
 def decide(submission: Submission, verdict: str, *, actor: User, reason: str = "") -> Decision:
@@ -96,6 +100,8 @@ def statement(
             "reason": decision.reason,
             "supersedes": None,
             "verifier": {"id": settings.PORTAL_URL},
+            "constraints": {},
+            "revocation": {"list": settings.PORTAL_URL + REVOCATIONS},
             "scope": {"environment": decision.environment},
             "issuedAt": seal.instant(decision.made_at),
             "notBefore": seal.instant(decision.made_at),
@@ -180,7 +186,14 @@ def sign_due(limit: int = 200) -> int:
     """Sign decisions that have no signature yet. Returns how many. Safe to run many times at once."""
     signer = User.objects.system("signer")
     waiting = Decision.objects.filter(signature=None).order_by("pk").values_list("pk", flat=True)[:limit]
-    return sum(sign(pk, actor=signer) for pk in list(waiting))
+    signed = 0
+    for pk in list(waiting):
+        try:
+            signed += sign(pk, actor=signer)
+        except Refused as error:
+            # One that the keyset does not allow stays unsigned, so it is not in force; the others go on.
+            logger.error("Decision %s cannot be signed: %s", pk, error)  # noqa: TRY400 -- the sentence says it all
+    return signed
 
 
 def sign(pk: int, *, actor: User) -> bool:
@@ -192,6 +205,7 @@ def sign(pk: int, *, actor: User) -> bool:
         if decision is None or Signature.objects.filter(decision=decision).exists():
             return False
         actor.require("decision.sign", decision)
+        keyset.expect_signing(decision.made_at)
         envelope = seal.sign(bytes(decision.payload), PAYLOAD_TYPE)
         with log.record(Event.DECISION_SIGNED, actor=actor, subject=decision) as entry:
             Signature.objects.create(
@@ -249,7 +263,14 @@ def revoke(decision: Decision, *, actor: User, reason: str, rule: str = "decisio
         entry.note(revocation=str(revocation.public_id), reason=reason)
         announcements.ended(revocation)
         ring(Job.SIGN_DECISIONS)
+        ring(Job.ISSUE_REVOCATIONS)
     return revocation
+
+
+def is_sealed(decision: Decision) -> bool:
+    """Return whether the signature of a decision is sealed into the ledger, so that it may be handed out."""
+    told = log.entries(kind=Event.DECISION_SIGNED, subject=decision)
+    return Leaf.objects.filter(entry__in=told.values("pk")).exists()
 
 
 def bundle(decision: Decision) -> bytes:
@@ -262,8 +283,7 @@ def envelope(decision: Decision) -> dict[str, Any]:
     signature = Signature.objects.filter(decision=decision).first()
     if signature is None:
         raise Refused("unsigned", f"{decision} is not signed yet; the signer works within seconds.")
-    told = log.entries(kind=Event.DECISION_SIGNED, subject=decision)
-    if not Leaf.objects.filter(entry__in=told.values("pk")).exists():
+    if not is_sealed(decision):
         raise Refused("unsealed", f"{decision} waits to be sealed into the ledger; that takes seconds.")
     found: dict[str, Any] = signature.envelope
     return found

@@ -131,6 +131,13 @@ def secures(user: User, subject: Any) -> bool:
     return sits_for(user, "security", subject)
 
 
+def answers_for(user: User, violation: Any) -> bool:
+    """Return whether the actor is on the team of what was served or in platform or security, or administers."""
+    if violation.version is None:
+        return bool({"platform", "security", "administrator"} & roles_of(user))
+    return on_team(user, violation) or any(sits_for(user, role, violation) for role in ("platform", "security"))
+
+
 def may_view(user: User, subject: Any) -> bool:
     """Return whether the actor is auditor or administrator, is on the asset's team, or reviews it, also as a deputy."""
     return (
@@ -230,14 +237,20 @@ RULES: dict[str, Predicate] = {
     "policy.publish": all_of(is_person, administrator),
     "policy.install": is_portal,
     "policy.read": is_person,
+    "conflicts.read": any_of(auditor, administrator, holds("platform")),
+    "violation.answer": all_of(is_person, answers_for),
     "key.trust": any_of(administrator, is_portal),
+    "keyset.publish": is_portal,
+    "keyset.read": any_of(administrator, auditor),
     "advisories.import": any_of(administrator, security, is_portal),
     "gate.ask": has_scope("gate"),
     "check.run": is_portal,
     "sweep": is_portal,
     # audit, what happened
-    "ledger.read": auditor,
+    "ledger.read": any_of(auditor, has_scope("audit")),
     "report.read": auditor,
+    "record.verify": auditor,
+    "verification.read": any_of(auditor, administrator),
     "report.export": auditor,
     "serving.report": has_scope("serving"),
     # governance, who is told

@@ -13,16 +13,21 @@ from django.utils import timezone
 
 from governance import (
     challenges,
+    contradictions,
     decisions,
     findings,
     hygiene,
     lifecycle,
     notices,
     obligations,
+    outside,
+    portal_keys,
     relicensing,
     reminders,
     submissions,
     triage,
+    unsealed,
+    violations,
     waivers,
 )
 from governance.checks import runner
@@ -44,6 +49,11 @@ def answer_checks_due() -> int:
     return matched + answered + stated
 
 
+def judge_serving_due() -> int:
+    """Judge reported serving windows, and tell of reports that contradict each other. Returns how much was done."""
+    return violations.judge_due() + violations.tell_conflicts_due()
+
+
 def sweep_due() -> int:
     """Do everything that time has brought about. Returns how many rows changed."""
     ended = obligations.revoke_late_due() + submissions.lapse_due() + lapse_approvals_due() + waivers.warn_due()
@@ -51,7 +61,9 @@ def sweep_due() -> int:
     opened = challenges.open_due() + triage.reopen_due() + challenges.end_due()
     # And it ends when its version is retired.
     moved = act_due() + challenges.end_due()
-    return ended + reminders.remind_due() + obligations.tell_due() + opened + moved + submissions.refresh_due()
+    told = reminders.remind_due() + obligations.tell_due() + portal_keys.warn_due()
+    told += outside.tell_due() + unsealed.tell_due() + contradictions.tell_due()
+    return ended + told + opened + moved + submissions.refresh_due()
 
 
 def lapse_approvals_due() -> int:

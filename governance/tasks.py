@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from governance import decisions, notices, sweeps
+from governance import decisions, notices, revocations, sweeps
 from portal.jobs import Job
 
 
@@ -18,10 +18,22 @@ def sign_decisions() -> None:
     decisions.sign_due()
 
 
+@shared_task(name=Job.ISSUE_REVOCATIONS)
+def issue_revocations() -> None:
+    """Issue a revocation list where one is due."""
+    revocations.issue_due()
+
+
 @shared_task(name=Job.SWEEP)
 def sweep() -> None:
     """Do what time has brought about."""
     sweeps.sweep_due()
+
+
+@shared_task(name=Job.JUDGE_SERVING)
+def judge_serving() -> None:
+    """Judge what was reported as served."""
+    sweeps.judge_serving_due()
 
 
 @shared_task(name=Job.SEND_NOTICES)

@@ -8,6 +8,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
+from registry import people
+
 
 class ClosedAccountAdapter(DefaultAccountAdapter):
     """Signs people in, never up."""
@@ -15,6 +17,10 @@ class ClosedAccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Return no: an administrator makes accounts, or single sign-on does."""
         return False
+
+    def set_password(self, user: Any, password: str) -> None:
+        """Change a person's password on the record."""
+        people.choose_own_password(user, password)
 
     def populate_username(self, request: HttpRequest, user: Any) -> None:
         """Keep the user name that the administrator gave."""

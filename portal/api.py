@@ -13,6 +13,7 @@ from ninja.errors import HttpError, ValidationError, ValidationErrorContext
 from ninja.parser import Parser
 
 from audit.web.api import router as audit_router
+from audit.web.monitor_api import router as monitor_router
 from governance.web.api import Digest, Environment
 from governance.web.api import router as governance_router
 from governance.web.policy_api import Name
@@ -95,7 +96,7 @@ api = Api(
     parser=StrictParser(),
 )
 install_refusals(api)
-for router in (registry_router, governance_router, policy_router, audit_router):
+for router in (registry_router, governance_router, policy_router, audit_router, monitor_router):
     api.add_router("", router)
 
 

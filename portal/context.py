@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from audit import log
 from governance import notices
 from governance.permissions import may
 from governance.web import queues
@@ -21,10 +22,12 @@ ITEMS = (
     ("Register", "registry:register", "register", ("/register/",)),
     ("Findings", "governance:findings", "findings", ("/findings/",)),
     ("Waivers", "governance:waivers", "waiver", ("/waivers/",)),
+    ("Violations", "governance:violations", "serving", ("/violations/",)),
     ("Forecast", "governance:forecast", "clock", ("/forecast/",)),
     ("Policies", "governance:policies", "policy", ("/policies/",)),
 )
 AUDIT = {"label": "Audit", "url": "/audit/", "icon": "audit"}
+KEYS = {"label": "Keys", "url": "/audit/keys/", "icon": "key"}
 ADMIN = {"label": "Admin", "url": "/admin/", "icon": "people"}
 
 
@@ -33,8 +36,15 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "nav": SimpleLazyObject(lambda: navigation(request)),
         "clock_silent": SimpleLazyObject(health.clock_fault),
+        "sealing_stopped": SimpleLazyObject(lambda: sealing_fault(request)),
         "notices_lost": SimpleLazyObject(lambda: lost_notices(request)),
     }
+
+
+def sealing_fault(request: HttpRequest) -> str:
+    """Return the sentence that says that sealing has stopped, for administrators and auditors alone."""
+    user: Any = request.user
+    return log.sealing_fault() if user.is_authenticated and (user.is_staff or may(user, "ledger.read")) else ""
 
 
 def lost_notices(request: HttpRequest) -> str:
@@ -60,5 +70,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         }
         for label, name, icon, beginnings in ITEMS
     ]
-    more = [AUDIT] * may(user, "report.read") + [ADMIN] * user.is_staff
+    # Auditors find the keys on the page of the ledger, which administrators do not see.
+    more = [AUDIT] * may(user, "report.read") or [KEYS] * user.is_staff
+    more += [ADMIN] * user.is_staff
     return found + [{**item, "current": request.path.startswith(item["url"])} for item in more]

@@ -1,7 +1,7 @@
 """Is the portal well? Two pages for machines, and one sentence for people when the clock is silent.
 
 The heartbeat lives in the broker: it is written by a worker that the clock rang, so its age proves all three.
-What counts as due work is registered by the apps; this module knows none of them.
+What counts as due work or as a fault is registered by the apps; this module knows none of them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,17 @@ SILENT_AFTER = timedelta(seconds=60)
 BROKER_TIMEOUT = 2.0
 
 _due: dict[str, Callable[[], int]] = {}
+_faults: dict[str, Callable[[], str]] = {}
 
 
 def register_due(name: str, count: Callable[[], int]) -> None:
     """Show a count of rows that wait for a worker under this name. A second registration replaces the first."""
     _due[name] = count
+
+
+def register_fault(name: str, find: Callable[[], str]) -> None:
+    """Ask for a sentence about what is wrong, empty when nothing is. A second registration replaces the first."""
+    _faults[name] = find
 
 
 @cache
@@ -108,7 +114,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
     silence, tick = _read_clock()
     age = round((timezone.now() - tick).total_seconds(), 1) if tick else None
     clock = {"last_tick": tick.isoformat() if tick else None, "age_seconds": age}
-    return _answer([fault, silence], clock=clock, due={} if fault else _count_due())
+    found = [] if fault else _find_faults()
+    return _answer([fault, silence, *found], clock=clock, due={} if fault else _count_due())
 
 
 def _answer(faults: list[str], **facts: object) -> JsonResponse:
@@ -117,6 +124,18 @@ def _answer(faults: list[str], **facts: object) -> JsonResponse:
     answer = JsonResponse({"ok": not found, "faults": found, **facts}, status=503 if found else 200)
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _find_faults() -> list[str]:
+    """Return what the apps say is wrong; a question that fails is a fault, because health must answer even then."""
+    found = []
+    for name, find in sorted(_faults.items()):
+        try:
+            found.append(find())
+        except DatabaseError:
+            logger.warning("Asking about %s failed.", name, exc_info=True)
+            found.append(f"Nobody knows how the {name} are: the database does not say.")
+    return found
 
 
 def _count_due() -> dict[str, int | None]:

@@ -40,12 +40,23 @@ def read_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def read_lines(name: str) -> list[str]:
+    """Return a setting of parts with commas or line ends between them, from NAME or the file that NAME_FILE names."""
+    return [part.strip() for part in read_text(name, "").replace("\n", ",").split(",") if part.strip()]
+
+
 def read_database(url: str) -> dict[str, object]:
     """Return Django's description of a postgresql:// URL; a `host` query part may name a socket folder."""
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ImproperlyConfigured(f"DATABASE_URL begins with {parts.scheme!r}; expected postgresql://.")
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    options: dict[str, object] = {}
+    if read_flag("DATABASE_POOL", False):
+        options["pool"] = {"min_size": 0, "max_size": 8, "timeout": 5}
+    # Migrations sign in as a person and act as the owner of the tables (SET ROLE).
+    if role := os.environ.get("DATABASE_ROLE"):
+        options["assume_role"] = role
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.lstrip("/"),
@@ -53,7 +64,7 @@ def read_database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": unquote(query.get("host", parts.hostname or "")),
         "PORT": str(parts.port or query.get("port", "")),
-        "OPTIONS": {"pool": {"min_size": 0, "max_size": 8, "timeout": 5}} if read_flag("DATABASE_POOL", False) else {},
+        "OPTIONS": options,
     }
 
 
@@ -210,8 +221,11 @@ STORAGES = {
 # The folders that `file:` storage URIs may point into; everything else on the disk is out of reach.
 ARTIFACT_ROOTS = [Path(p) for p in read_list("ARTIFACT_ROOTS", str(VAR_DIR / "artifacts"))]
 KEYS_DIR = Path(read_text("KEYS_DIR", str(VAR_DIR / "keys")))
+EXPORT_DAYS = int(read_text("EXPORT_DAYS", "30"))
 LEDGER_ORIGIN = read_text("LEDGER_ORIGIN", "countersign.local/ledger")
 DECISION_SIGNER_URI = read_text("DECISION_SIGNER_URI", "")
+# The hour (UTC) at which the portal checks its whole record.
+VERIFY_HOUR = int(read_text("VERIFY_HOUR", "2")) % 24
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
@@ -271,6 +285,11 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = MAIL.user, MAIL.password
 EMAIL_USE_SSL, EMAIL_USE_TLS = MAIL.is_tls, MAIL.is_starttls
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = read_text("DEFAULT_FROM_EMAIL", "Countersign <countersign@localhost>")
+# Where every signed checkpoint goes by itself, and who cosigns it: see docs/operating.md.
+CHECKPOINT_PLACES = read_lines("CHECKPOINT_PLACES")
+WITNESSES = read_lines("WITNESSES")
+CHECKPOINT_S3_ENDPOINT = os.environ.get("CHECKPOINT_S3_ENDPOINT", "")
+CHECKPOINT_S3_PROFILE = os.environ.get("CHECKPOINT_S3_PROFILE", "")
 # Webhooks go to public addresses by https alone, except to these: `host` or `host:port` in the operator's own network.
 WEBHOOK_PRIVATE_HOSTS = frozenset(each.lower() for each in read_list("WEBHOOK_PRIVATE_HOSTS"))
 

@@ -16,7 +16,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from audit import immutability, rows, seal
+from audit import copies, immutability, rows, seal
+from audit.models import Keyset
 from audit.verifier import LEDGER_TABLES
 from governance.models import Policy
 from portal.errors import Invalid
@@ -86,6 +87,31 @@ def check_address(app_configs: Apps, **_: object) -> list[CheckMessage]:
         return []
     hint = "Set PORTAL_URL to the https:// address that people use."
     return [Error(f"PORTAL_URL is {settings.PORTAL_URL}.", hint=hint, id="portal.E006")]
+
+
+@register(Tags.security)
+def check_copies(app_configs: Apps, **_: object) -> list[CheckMessage]:
+    """Expect places outside for checkpoints: without a copy there, whoever runs the database can write it anew."""
+    try:
+        if copies.places() or settings.DEMO or settings.DEBUG:
+            return []
+    except Invalid as error:
+        hint = "See docs/operating.md, Copies of checkpoints outside, for how each address is written."
+        return [Error(f"Checkpoints cannot be copied: {error}", hint=hint, id="portal.E009")]
+    hint = "Set CHECKPOINT_PLACES, for example to file:///mnt/auditors or s3://bucket/prefix; see docs/operating.md."
+    return [Warning("No copy of a checkpoint leaves this portal.", hint=hint, id="portal.W009")]
+
+
+@register(Tags.database, deploy=True)
+def check_keyset(app_configs: Apps, databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Expect a keyset, signed by roots that are kept offline: gates without a network believe nothing else."""
+    if not databases or "default" not in databases:
+        return []
+    is_there = Keyset._meta.db_table in connections["default"].introspection.table_names()
+    if not is_there or Keyset.objects.exists():
+        return []
+    hint = "Make root keys and publish one: docs/operating.md, Keys. Until then, gates without a network say no."
+    return [Warning("No keyset is published.", hint=hint, id="portal.W010")]
 
 
 @register(Tags.database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from audit.web import published
 from portal import accounts, administration, cli, health
 from portal.api import api
 
@@ -20,6 +21,12 @@ urlpatterns = [
     path("account/mfa/", include("allauth.mfa.urls")),
     path("admin/", administration.site.urls),
     path("cli/countersign", cli.countersign, name="cli"),
+    path("cli/gate.py", cli.gate, name="cli-gate"),
+    path("cli/verify.py", cli.verify, name="cli-verify"),
+    path(".well-known/countersign/keyset.json", published.keyset, name="keyset"),
+    path(".well-known/countersign/keysets/<int:number>.json", published.keyset, name="keyset-number"),
+    path(".well-known/countersign/revocations.json", published.revocation_list, name="revocations"),
+    path(".well-known/countersign/checkpoint", published.checkpoint, name="public-checkpoint"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

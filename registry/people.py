@@ -70,6 +70,13 @@ def set_password(user: User, password: str, *, actor: User) -> User:
     return user
 
 
+def choose_own_password(user: User, password: str) -> None:
+    """Let a person change their own password. The door has asked for the old one, or for a link in a mail."""
+    with log.record(Event.PERSON_CHANGED, actor=user, subject=user, change="own password"):
+        choose_password(user, password)
+        user.save(update_fields=["password"])
+
+
 def change_account(user: User, *, actor: User, name: str, email: str) -> User:
     """Change a person's name and address. Reviews recognise authors by the address, so people cannot do this alone."""
     with log.record(Event.PERSON_CHANGED, actor=actor, subject=user, change="name or address") as entry:

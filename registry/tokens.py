@@ -17,7 +17,7 @@ from portal.errors import Fault, Invalid, show
 from registry.drafts import validated
 from registry.models import AccessToken, User
 
-SCOPES = ("register", "gate", "serving", "promote", "read", "policy")
+SCOPES = ("register", "gate", "serving", "promote", "read", "policy", "audit")
 MAX_DAYS = 90
 ALPHABET = string.ascii_letters + string.digits
 

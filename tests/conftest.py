@@ -105,7 +105,7 @@ def missing_for_browser() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `make bench-long` ask for as many runs as it takes to believe."""
-    parser.addoption("--long", action="store_true", help="thousands of runs where `make test` has dozens")
+    parser.addoption("--long", action="store_true", help="thousands of runs where `make test` has hundreds")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Greatest, JSONObject, Least
 
 from audit.models import ServingWindow
-from audit.models.serving import LONGEST_WINDOW
+from audit.models.serving import GRID
 from governance import challenges, waivers
 from governance.hygiene.rules import Rules
 from governance.models import Challenge, Decision, Submission, Transition, Waiver
@@ -47,7 +47,7 @@ def stale(rows: QuerySet[Version], rules: Rules, until: datetime) -> QuerySet[Ve
 def signs_of_life() -> list[QuerySet[Any]]:
     """Return what shows that the version outside is not forgotten, each with the instant `seen`, the newest first.
 
-    Of serving windows the one that began last tells; none is longer than a day. A part was in use until what it was
+    Of serving windows the one that began last tells; all are equally long. A part was in use until what it was
     in was retired.
     """
     of = OuterRef("pk")
@@ -121,7 +121,7 @@ def serves(at: datetime, within: timedelta) -> Q:
     decided = Decision.objects.filter(version=OuterRef("pk"), verdict="approved", revocation=None, expires_at__gt=at)
     since = at - within
     windows = ServingWindow.objects.filter(digest=OuterRef("identity_digest"), end__gt=since)
-    return Exists(decided) | Exists(windows.filter(start__gt=since - LONGEST_WINDOW))
+    return Exists(decided) | Exists(windows.filter(start__gt=since - GRID))
 
 
 def later(instant: Any, by: timedelta) -> ExpressionWrapper:

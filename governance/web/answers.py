@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.urls import reverse
 from django.utils import timezone
 from ninja import Schema
@@ -10,8 +12,8 @@ from audit import seal
 from governance import policy, promotions, requirements, reviews, standing, submissions
 from governance.checks import verdicts
 from governance.doubts import OpenChallenge
-from governance.models import Decision, Policy, Promotion, Submission
-from portal.errors import Refused
+from governance.models import Decision, Policy, Promotion, Submission, Violation
+from portal.errors import Reason, Refused
 from registry import completeness
 from registry.models import Version
 from registry.web.doors import ReasonAnswer, absolute, prefixed, reasons_of
@@ -311,3 +313,53 @@ def file_name(decision: Decision, form: str) -> str:
     """Return the name under which a decision's signed form is saved."""
     label = decision.version.label.replace("@", "-").replace("+", "-")
     return f"{label}-{decision.environment}-{decision.verdict}.{form}.json"
+
+
+class ViolationAnswer(Schema):
+    """What served without being allowed to, how often, and why not. `version` is empty where none is registered."""
+
+    id: str
+    kind: str
+    state: str
+    version: str
+    digest: str
+    environment: str
+    deployment: str
+    first_window: str
+    last_window: str
+    windows: int
+    requests: int
+    reason: ReasonAnswer
+    url: str
+
+
+class ViolationsAnswer(Schema):
+    """Violations, the latest on top, at most 200."""
+
+    violations: list[ViolationAnswer]
+
+
+def violations(rows: Iterable[Violation]) -> ViolationsAnswer:
+    """Return violations."""
+    return ViolationsAnswer(violations=[violation(row) for row in rows])
+
+
+def violation(row: Violation) -> ViolationAnswer:
+    """Return one violation."""
+    where = row.version.get_absolute_url() if row.version is not None else ""
+    [reason] = reasons_of([Reason(row.rule, row.says, row.fix, where)])
+    return ViolationAnswer(
+        id=str(row.public_id),
+        kind=row.kind,
+        state=row.state,
+        version=row.version.label if row.version is not None else "",
+        digest=prefixed(row.digest) or "",
+        environment=row.environment,
+        deployment=row.deployment,
+        first_window=seal.instant(row.first_window),
+        last_window=seal.instant(row.last_window),
+        windows=row.windows,
+        requests=row.requests,
+        reason=reason,
+        url=absolute(row.get_absolute_url()),
+    )

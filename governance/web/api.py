@@ -11,15 +11,17 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router, Schema, Status
 from pydantic import StringConstraints
 
+from audit.exports import kit
 from audit.seal import BUNDLE_TYPE
 from governance import decisions, promotions, submissions, triage
-from governance.models import Decision, Submission
+from governance.models import Decision, Submission, Violation
 from governance.permissions import visible
 from governance.web import answers, finding_answers
 from registry.registration import Semver, Slug
 from registry.web.doors import NOES, Part, caller, find_version, guard
 
 router = Router(tags=["governance"])
+MOST_LISTED = 200
 ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 Environment = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 Consumer = Annotated[str, StringConstraints(min_length=1, max_length=promotions.MAX_CONSUMER)]
@@ -173,6 +175,50 @@ def read_bundle(request: HttpRequest, decision: UUID) -> HttpResponse:
     """Return the same envelope as a Sigstore bundle, which cosign verifies with the published key."""
     found = find_decision(request, decision)
     return signed_form(decisions.bundle(found), BUNDLE_TYPE, answers.file_name(found, "sigstore"))
+
+
+@router.get(
+    "/decisions/{uuid:decision}.tlog-proof",
+    auth=guard("gate", "read"),
+    response={200: str, **NOES},
+    summary="The proof that the ledger holds a decision, for gates without the portal",
+    url_name="decision-proof",
+)
+def read_proof(request: HttpRequest, decision: UUID) -> HttpResponse:
+    """Return a C2SP tlog-proof that carries the entry which names the decision and the sha256 of its envelope."""
+    found = find_decision(request, decision)
+    return signed_form(kit.proof(kit.entry_of(found)).encode(), "text/plain; charset=utf-8", f"{decision}.tlog-proof")
+
+
+@router.get(
+    "/decisions/{uuid:decision}.kit.zip",
+    auth=guard("gate", "read"),
+    response={200: bytes, **NOES},
+    summary="Everything that a gate without the portal needs",
+    url_name="decision-kit",
+)
+def read_kit(request: HttpRequest, decision: UUID) -> HttpResponse:
+    """Return the decision, its proof, the keyset, the revocation list and the gate as one zip; 409 without a keyset."""
+    return signed_form(kit.write(find_decision(request, decision)), "application/zip", f"{decision}.kit.zip")
+
+
+class WantedViolations(Schema):
+    """Which violations: open, answered, or all."""
+
+    state: Annotated[str, StringConstraints(pattern=r"^(open|answered)?$")] = ""
+
+
+@router.get(
+    "/violations",
+    auth=guard("read", "serving"),
+    response={200: answers.ViolationsAnswer, **NOES},
+    summary="What was served without being allowed to",
+)
+def list_violations(request: HttpRequest, wanted: Query[WantedViolations]) -> answers.ViolationsAnswer:
+    """Return the violations about versions that the token may see, the latest on top."""
+    rows = visible(caller(request), Violation.objects.all(), asset="version__asset").select_related("version__asset")
+    rows = rows.filter(state=wanted.state) if wanted.state else rows
+    return answers.violations(rows.order_by("-last_window", "-pk")[:MOST_LISTED])
 
 
 def find_decision(request: HttpRequest, public_id: UUID) -> Decision:

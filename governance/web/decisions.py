@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_POST
 
+from audit.exports import kit as kits
 from governance import decisions
 from governance.models import Decision
 from governance.permissions import visible
@@ -67,8 +68,14 @@ def dsse(request: HttpRequest, public_id: str) -> HttpResponse:
     return attach(json.dumps(decisions.envelope(found), indent=2).encode(), f"{public_id}.dsse.json")
 
 
-def attach(body: bytes, name: str) -> HttpResponse:
+def kit(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Hand out everything that a gate without the portal needs, as one zip."""
+    _, found = find(request, public_id)
+    return attach(kits.write(found), f"{public_id}.offline-kit.zip", "application/zip")
+
+
+def attach(body: bytes, name: str, media_type: str = "application/json") -> HttpResponse:
     """Return bytes as a file to save."""
-    answer = HttpResponse(body, content_type="application/json")
+    answer = HttpResponse(body, content_type=media_type)
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

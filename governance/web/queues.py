@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from governance import forecast, queries, standing
+from governance import forecast, queries, standing, violations
 from governance.hygiene import Foreseen
 from governance.permissions import READERS, lent_to, seats_of, visible
 from governance.triage import answering, tasks
@@ -49,6 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "in_review": [panels.queue_row(row) for row in rows if row not in turn][:MOST_OTHERS],
         "waivers_waiting": waivers.waiting(living, user),
         "triage_waiting": [finding_panels.turn(group) for group in answering.turns(user, teams)],
+        "violations": list(violations.answerable(user)[:MOST_OTHERS]),
         "unattended": delegations.to_attend(user, teams),
         "challenged": [
             *map(finding_panels.challenge, tasks.challenges_of(teams)),

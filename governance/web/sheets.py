@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from governance import dues, requirements
+from governance import decisions, dues, requirements
 from governance.checks import BY_SLUG, custom
 from governance.models import Decision, Policy
 from governance.permissions import may
@@ -144,6 +144,7 @@ def force(found: Decision, user: User) -> dict[str, Any]:
     return {
         "revocation": revocation,
         "signature": signature,
+        "is_sealed": signature is not None and decisions.is_sealed(found),
         "is_over": is_over or (missed is not None and revocation is None),
         "missed": missed if found.verdict == "approved" and revocation is None else None,
         "in_force": stands and signature is not None,

@@ -18,6 +18,7 @@ from governance.web import (
     proposals,
     queues,
     submissions,
+    violations,
     waivers,
 )
 
@@ -50,6 +51,9 @@ urlpatterns = [
     path("unattended/", delegations.unattended, name="unattended"),
     path("waivers/", waivers.waiver_list, name="waivers"),
     path("waivers/<uuid:public_id>/", waivers.waiver, name="waiver"),
+    path("violations/", violations.violation_list, name="violations"),
+    path("violations/conflicts/", violations.conflicts, name="serving-conflicts"),
+    path("violations/<uuid:public_id>/", violations.violation, name="violation"),
     path("forecast/", forecast.page, name="forecast"),
     path("forecast/forecast.csv", forecast.download, name="forecast-csv"),
     path("findings/", findings.findings, name="findings"),
@@ -59,6 +63,7 @@ urlpatterns = [
     path("decisions/<uuid:public_id>/revoke/", decisions.revoke, name="revoke"),
     path("decisions/<uuid:public_id>/decision.sigstore.json", decisions.sigstore, name="decision-sigstore"),
     path("decisions/<uuid:public_id>/decision.dsse.json", decisions.dsse, name="decision-dsse"),
+    path("decisions/<uuid:public_id>/offline-kit.zip", decisions.kit, name="decision-kit"),
     path("policies/", policies.policy_list, name="policies"),
     path("policies/propose/", proposals.propose, name="propose"),
     path("policies/proposals/<uuid:public_id>/", proposals.proposal, name="proposal"),

@@ -11,6 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from audit import sealer, serving
+from audit.models.serving import GRID
+from audit.serving.lookups import floor
 from governance import (
     advisories,
     delegations,
@@ -20,14 +22,17 @@ from governance import (
     promotions,
     proposals,
     reviews,
+    revocations,
     submissions,
     triage,
+    violations,
     waivers,
 )
 from governance.models import Submission
 from portal.demo import artifacts, documents
 from portal.demo.advisories import LATER, write_archive
 from portal.demo.cast import Cast, gather
+from portal.demo.roots import publish_next
 from portal.demo.walk import DATASET, Walk
 from registry import drafts, signatures
 from registry.models import Version
@@ -74,6 +79,9 @@ def seed(tell: Callable[[str], object]) -> Cast:
     tell("the cast is here, the policy is published, the builder's key is trusted")
     for chapter in (tell_scorer, tell_embedder, tell_assistant, tell_router, tell_serving, tell_challenge, tell_people):
         tell(chapter(walk))
+    publish_next()
+    tell("keyset 1 is published; its root keys lie beside the others, which a real portal keeps offline")
+    revocations.issue_due()
     sealer.seal_due()
     return walk.cast
 
@@ -238,28 +246,36 @@ def tell_serving(walk: Walk) -> str:
     otto.token_scopes = frozenset({"gate", "serving", "promote", "read"})  # type: ignore[attr-defined]
     for consumer in ("billing", "card-desk"):
         promotions.ask_gate(f"sha256:{served.identity_digest}", "production", consumer, actor=otto)
-    start = served.promotions.filter(environment="production").latest("promoted_at").promoted_at
-    length = (timezone.now() - start) / 4
+    promoted = served.promotions.filter(environment="production").latest("promoted_at").promoted_at
+    first, last = floor(promoted), floor(timezone.now())
+    starts = [first + number * GRID for number in range((last - first) // GRID + 1)]
     windows = [
-        window(start + part * length, length, customer, served.identity_digest, 900 + 37 * part)
-        for part in range(4)
+        window(start, customer, served.identity_digest, 900 + 37 * number)
+        for number, start in enumerate(starts)
         for customer in ("acme-bank", "northwind", "globex")
     ]
-    windows.append(window(start, length, "initech", "f0" * 32, 12))
-    serving.report(actor=otto, source="gateway-eu-1", batch_id=f"{start:%Y-%m-%dT%H:%M}", windows=windows)
-    return "serving: windows for four customers since the promotion"
+    strange = [window(last - number * GRID, "initech", "f0" * 32, 12 - number) for number in (1, 2)]
+    # One window was counted badly, and is sent again as it was; another one is a plain contradiction.
+    corrected = {**windows[0], "requests": 904, "sequence": 1}
+    contradicted = {**windows[1], "requests": 901}
+    for name, rows in (("strange", strange), ("hour", windows), ("corrected", [corrected, contradicted])):
+        told = {"source": "gateway-eu-1", "batch_id": f"{first:%Y-%m-%dT%H:%M}-{name}"}
+        serving.report(actor=otto, windows=rows, **told)
+    violations.judge_due()
+    violations.tell_conflicts_due()
+    return "serving: windows for four customers since the promotion, a correction, a contradiction, an unknown digest"
 
 
-def window(start: datetime, length: timedelta, customer: str, digest: str, requests: int) -> dict[str, Any]:
-    """Return one serving window."""
+def window(start: datetime, customer: str, digest: str, requests: int) -> dict[str, Any]:
+    """Return one serving window of five minutes."""
     return {
         "deployment": "fraud-eu",
         "customer": customer,
         "digest": digest,
         "environment": "production",
         "start": start.isoformat(),
-        "end": (start + length).isoformat(),
         "requests": requests,
+        "errors": requests // 300,
     }
 
 

@@ -54,9 +54,9 @@ def run_demo(arguments: Sequence[str]) -> int:
 
 
 def run_process(arguments: Sequence[str]) -> int:
-    """Become the web, worker or clock process."""
+    """Become the web, worker, clock or sealer process."""
     parser = argparse.ArgumentParser(prog="manage.py start", description=run_process.__doc__)
-    parser.add_argument("process", choices=["web", "worker", "clock"])
+    parser.add_argument("process", choices=["web", "worker", "clock", "sealer"])
     processes.become(parser.parse_args(arguments).process)
     return 0
 

@@ -75,6 +75,10 @@ LOOKS: dict[str, Look] = {
     "bundle": Look("Bundle", "neutral", "bundle"),
     # Ledger and work
     "sealed": Look("Sealed", "ok", "lock"),
+    # Copies of checkpoints outside
+    "copied": Look("Kept", "ok", "lock"),
+    "behind": Look("Behind", "bad", "error"),
+    "contradicts": Look("Another history", "bad", "error"),
     "pending": Look("Pending", "neutral", "wait"),
     "ready": Look("Ready", "ok", "pass"),
 }

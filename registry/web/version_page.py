@@ -61,7 +61,7 @@ TONES = {"draft": "neutral", "candidate": "info", "approved": "ok", "deprecated"
 
 def with_standing(rows: list[Version], names: list[str]) -> list[dict[str, Any]]:
     """Return each version with its standing in every environment, one query an environment."""
-    found = standing.of_all(Version.objects.filter(pk__in=[row.pk for row in rows]).select_related("asset"), names)
+    found = standing.of_all([row.pk for row in rows], names)
     return [{"version": row, "standings": [found[(row.pk, name)] for name in names]} for row in rows]
 
 
@@ -209,12 +209,12 @@ def served(version: Version, user: User) -> dict[str, Any]:
     found = serving.windows_of(version.identity_digest, now - SERVED, now) if version.identity_digest else None
     totals = (
         found.aggregate(
-            customers=Count("customer", distinct=True), requests=Sum("requests"), windows=Count("pk"), last=Max("end")
+            customers=Count("customer", distinct=True), requests=Sum("requests"), windows=Count("*"), last=Max("end")
         )
         if found is not None
         else {}
     )
-    windows = list(found.order_by("-start", "-id")[:50]) if found is not None else []
+    windows = list(found.order_by("-start", "customer", "deployment")[:50]) if found is not None else []
     return {"windows": windows, "totals": totals, "consumers": version.consumer_grants.all()}
 
 

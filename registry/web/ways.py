@@ -34,7 +34,7 @@ def pointers(asset: Asset) -> dict[str, Promotion]:
 
 def standings(version: Version, names: list[str]) -> dict[str, standing.Standing]:
     """Return the standing of one version in every environment."""
-    found = standing.of_all(Version.objects.filter(pk=version.pk).select_related("asset"), names)
+    found = standing.of_all([version.pk], names)
     return {name: found[(version.pk, name)] for name in names}
 
 
@@ -166,8 +166,7 @@ def rare_steps(version: Version, user: User, address: list[str], now: dict[str, 
 def serving_now(asset: Asset, names: list[str], user: User) -> list[dict[str, Any]]:
     """Return what each environment points at, whether that may serve, and the way back where there is one."""
     now, may_move = pointers(asset), may(user, "version.promote", asset)
-    rows = Version.objects.filter(pk__in=[row.version_id for row in now.values()]).select_related("asset")
-    answers = standing.of_all(rows, names) if now else {}
+    answers = standing.of_all([row.version_id for row in now.values()], names)
     return [pointer_row(name, now.get(name), answers, may_move=may_move) for name in names]
 
 

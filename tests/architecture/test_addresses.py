@@ -10,6 +10,7 @@ from django.urls import resolve
 from pytest_django import Settings
 
 from audit import seal
+from registry import people
 from registry.models import User
 from tests.architecture.addresses import addresses
 
@@ -18,9 +19,15 @@ PUBLIC = {
     "/healthz",  # for alarms: says what is wrong with database, broker and clock, and nothing else
     "/readyz",  # for load balancers
     "/cli/countersign",  # the command for CI: one file without secrets
+    "/cli/gate.py",  # the gate and the verifier that need no portal
+    "/cli/verify.py",
     "/api/v1/",
     "/api/v1/docs",  # the API's description: shapes, no data
     "/api/v1/openapi.json",
+    "/.well-known/countersign/keyset.json",  # signed documents: public keys, ids of decisions, a size and a hash
+    "/.well-known/countersign/keysets/<int:number>.json",
+    "/.well-known/countersign/revocations.json",
+    "/.well-known/countersign/checkpoint",
     "/api/v1/keys",  # public keys: whoever holds a decision may verify it
     "/admin/login/",  # leads to the portal's own sign-in
     "/account/login/",
@@ -36,7 +43,8 @@ PUBLIC = {
     "/account/mfa/webauthn/login/",
 }
 # What machines read answers GET alone, without looking for a session.
-MACHINES = {("/healthz", 405), ("/readyz", 405), ("/cli/countersign", 405)}
+FOR_MACHINES = ("/healthz", "/readyz", "/cli/", "/.well-known/")
+MACHINES = {(address, 405) for address in PUBLIC if address.startswith(FOR_MACHINES)}
 ALL = tuple(addresses())
 
 
@@ -84,7 +92,7 @@ def test_every_public_address_says_so_itself() -> None:
 @pytest.mark.django_db
 def test_no_page_takes_a_post_without_its_csrf_token() -> None:
     browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
-    ada = User.objects.create_user("ada", name="Ada")
+    ada = people.open_account("ada", actor=User.objects.system("setup"), name="Ada")
     taken = []
     for address in ALL:
         if address.path.startswith("/api/v1/"):
@@ -101,7 +109,8 @@ def test_the_api_takes_no_session_instead_of_a_token() -> None:
     """Its views need no CSRF token, so a signed-in browser must be as much of a stranger as any other."""
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(
-        User.objects.create_user("ada", name="Ada"), "allauth.account.auth_backends.AuthenticationBackend"
+        people.open_account("ada", actor=User.objects.system("setup"), name="Ada"),
+        "allauth.account.auth_backends.AuthenticationBackend",
     )
     for address in ALL:
         if address.path.startswith("/api/v1/") and address.pattern not in PUBLIC:

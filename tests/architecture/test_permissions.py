@@ -49,10 +49,11 @@ def test_every_rule_says_in_words_what_it_asks(name: str) -> None:
 
 
 def test_nobody_asks_who_is_a_superuser() -> None:
+    """An account states it, so that raw SQL which sets it is found; nobody decides by it."""
     found = [
-        f"{module.name}:{node.lineno}"
+        module.name
         for module in modules()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Attribute) and node.attr == "is_superuser"
     ]
-    assert found == []
+    assert found == ["registry.models.people"]

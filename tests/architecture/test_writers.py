@@ -14,6 +14,7 @@ WRITERS = {
     ("governance.proposals", "answer"): "a proposal: published, declined or withdrawn",
     ("governance.waivers", "decide"): "a waiver: granted or refused",
     ("governance.waivers", "revoke"): "a waiver: revoked",
+    ("governance.violations.answering", "answer"): "a violation: answered",
     ("audit.exports.builder", "claim"): "an export, which is a job: running",
     ("audit.exports.builder", "finish"): "an export: done",
     # The machine that reads pickles remembers what an object was built from; no row is involved.

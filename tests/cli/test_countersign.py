@@ -16,6 +16,7 @@ import pytest
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
+from audit.serving.lookups import floor
 from governance.models import ConsumerGrant, Promotion, Submission
 from registry.models import Version
 from tests.cli.command import finish, run, start
@@ -167,7 +168,7 @@ def test_a_promotion_that_may_not_be_is_refused(walk: Walk, deployer: Run) -> No
 
 
 def test_serving_is_reported_once_however_often_it_is_sent(deployer: Run, tmp_path: Path) -> None:
-    end = timezone.now() - timedelta(hours=1)
+    end = floor(timezone.now() - timedelta(hours=1))
     window = {
         "deployment": "eu-1",
         "customer": "acme",

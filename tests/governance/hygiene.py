@@ -8,6 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from audit import serving
+from audit.models.serving import GRID
+from audit.serving.lookups import floor
 from governance import hygiene, waivers
 from governance.models import Policy, Waiver
 from registry.models import Version
@@ -34,14 +36,13 @@ def foreseen(version: Version | None = None, *, within: float = 400) -> list[hyg
 
 
 def served(walk: Walk, digest: str, end: datetime) -> None:
-    """Report that something served for an hour until an instant."""
+    """Report that something served for the last whole five minutes until an instant."""
     window = {
         "deployment": "eu-1",
         "customer": "acme",
         "digest": digest,
         "environment": "production",
-        "start": (end - timedelta(hours=1)).isoformat(),
-        "end": end.isoformat(),
+        "start": (floor(end) - GRID).isoformat(),
         "requests": 12,
     }
     serving.report(actor=walk.cast.otto, source="eu", batch_id=f"{digest[:8]}-{end:%Y%m%dT%H%M%S}", windows=[window])

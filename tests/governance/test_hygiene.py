@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
+from audit.serving.lookups import floor
 from governance import hygiene, lifecycle, standing, submissions, waivers
 from governance.models import Challenge, Policy
 from registry import intake, people
@@ -80,7 +81,7 @@ def test_serving_keeps_a_version_by_its_identity_digest_alone(scene: Scene) -> N
     walk, version = scene
     before = only(version).at
     with time_machine.travel(timezone.now() + days(90), tick=False):
-        yesterday = timezone.now() - days(1)
+        yesterday = floor(timezone.now() - days(1))
         served(walk, "ab" * 32, yesterday)
         assert only(version).at == before
         served(walk, version.identity_digest, yesterday)

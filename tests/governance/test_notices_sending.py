@@ -17,7 +17,9 @@ from django.utils import timezone
 
 from governance import notices
 from governance.models import DeliveryAttempt, Notice, Webhook
-from governance.notices import Kind, hooks, posting, sending, targets
+from governance.notices import Kind, hooks, posting, sending
+from portal import posting as outside
+from portal import targets
 from tests.governance.receiver import Receiver, receiving
 from tests.scene import Scene
 
@@ -138,7 +140,7 @@ def test_a_receiver_that_answers_drop_by_drop_is_left_in_time() -> None:
             began = time.monotonic()
             target = targets.read_target(f"http://127.0.0.1:{server.getsockname()[1]}/hook")
             with pytest.raises(TimeoutError):
-                posting.exchange(target, posting.request_of(target, {}, b"{}"), 1.0)
+                outside.exchange(target, outside.request_of(target, {}, b"{}"), 1.0)
             assert time.monotonic() - began < 3
         finally:
             end.set()

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from audit.models import Entry
 from governance import notices
 from governance.models import DeliveryAttempt, Notice, Webhook
-from governance.notices import Kind, hooks, posting, targets
+from governance.notices import Kind, hooks
+from portal import posting as outside
+from portal import targets
 from portal.errors import Invalid, Refused
 from tests.governance.receiver import Receiver, is_genuine, receiving
 from tests.scene import Scene
@@ -264,7 +266,7 @@ def test_a_name_is_looked_up_once_and_the_address_that_was_judged_is_the_one_use
     settings.WEBHOOK_PRIVATE_HOSTS = frozenset({"chat.internal"})
     target = targets.read_target(f"http://chat.internal:{receiver.port}/hook")
     with names(monkeypatch, "127.0.0.1") as asked:
-        status = posting.exchange(target, posting.request_of(target, {}, b"{}"), 5)
+        status = outside.exchange(target, outside.request_of(target, {}, b"{}"), 5)
     assert (status, asked) == (204, ["chat.internal"])
     assert receiver.posted[0].headers["host"] == f"chat.internal:{receiver.port}"
 
@@ -304,6 +306,6 @@ def test_no_text_breaks_the_reading_of_addresses(url: str) -> None:
         target = targets.read_target(url)
     except Invalid:
         return
-    request = posting.request_of(target, {}, b"")
+    request = outside.request_of(target, {}, b"")
     assert request.count(b"\r\n\r\n") == 1
     assert request.split(b"\r\n")[1] == f"Host: {target.authority}".encode()

@@ -16,6 +16,7 @@ from audit import seal
 from audit.models import Entry
 from governance import submissions
 from portal import health, startup
+from portal.demo.roots import publish_next
 from tests.factories import Cast, Walk, artifacts
 
 
@@ -33,7 +34,7 @@ def keys(settings: Settings, tmp_path: Path) -> Path:
 
 
 def test_a_portal_in_order_has_no_complaints(keys: Path, settings: Settings, tmp_path: Path) -> None:
-    settings.ARTIFACT_ROOTS = [tmp_path]
+    settings.ARTIFACT_ROOTS, settings.CHECKPOINT_PLACES = [tmp_path], [f"file://{tmp_path}"]
     ours = [check for name, check in vars(startup).items() if name.startswith("check_") and name != "check_address"]
     assert [message for check in ours for message in check(None)] == []
 
@@ -96,6 +97,13 @@ def test_a_portal_without_a_policy_is_warned() -> None:
     assert ids(startup.check_record(None, databases=["default"])) == ["portal.W008"]
 
 
+def test_a_portal_without_a_keyset_is_told_before_it_goes_to_production(cast: Cast) -> None:
+    assert ids(startup.check_keyset(None, databases=["default"])) == ["portal.W010"]
+    publish_next()
+    assert startup.check_keyset(None, databases=["default"]) == []
+    assert startup.check_keyset(None) == []
+
+
 def test_a_portal_with_a_policy_is_not(cast: Cast) -> None:
     assert startup.check_record(None, databases=["default"]) == []
 
@@ -107,6 +115,7 @@ def test_what_waits_for_a_worker_is_counted_for_the_health_page(walk: Walk) -> N
         "checks to answer": 10,
         "decisions to sign": 0,
         "entries to seal": Entry.objects.count(),
+        "checkpoints to copy": 0,
         "exports to build": 0,
         "notices given up within a day": 0,
         "notices to deliver": 0,

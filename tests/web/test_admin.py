@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
-from audit.models import Entry, Governed, InsertOnly
+from audit.models import Entry, Governed, InsertOnly, ServingWindow
 from governance.models import Submission, TrustedKey, TrustedRoot
 from portal.administration import HistoryAdmin, site
 from portal.demo import documents
@@ -126,7 +126,8 @@ def test_every_table_of_the_record_is_shown() -> None:
         for model in apps.get_app_config(label).get_models()
         if issubclass(model, Governed | InsertOnly) and not model.__name__.startswith("Historical")
     }
-    assert record <= set(MODELS)
+    # Django's admin knows no composite keys; windows have pages of their own among the reports.
+    assert record - {ServingWindow} <= set(MODELS)
     assert User in MODELS
 
 
@@ -235,7 +236,9 @@ def test_an_address_is_changed_by_an_administrator_alone(alma: Client, cast: Cas
     alma.post(do(User, cast.petra, "address"), {"name": "Petra Platform", "email": "p.platform@example.com"})
     cast.petra.refresh_from_db()
     assert cast.petra.email == "p.platform@example.com"
-    assert newest("person.changed").details == {"change": "name or address"}
+    told = newest("person.changed").details
+    assert told["change"] == "name or address"
+    assert told["state"]["administrator"] is False
     assert b"example.com" not in bytes(newest("person.changed").body)
 
 
@@ -247,7 +250,7 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(alma: Client, cast: Cas
     assert ada.get("/").status_code == 200
     assert alma.post(do(User, cast.ada, "password"), {"password": "a much better phrase"}).status_code == 302
     assert ada.get("/").status_code == 302
-    assert newest("person.changed").details == {"change": "password"}
+    assert newest("person.changed").details["change"] == "password"
     assert b"a much better phrase" not in bytes(newest("person.changed").body)
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import ServingBatch, ServingConflict, ServingWindow
+from audit.sealer import seal_due
 from registry.models import Version
 from tests.factories import Walk
 from tests.web.services import Service, count_rows, fields_of, make_service
@@ -70,10 +71,39 @@ def test_two_services_may_use_the_same_batch_id(walk: Walk, deployer: Service) -
 def test_csv_says_the_same_as_json_lines(deployer: Service) -> None:
     header = ",".join(window())
     row = ",".join(str(value) for value in window().values())
-    by_lines = report(deployer, lines(window()), "a").json()
-    by_csv = report(deployer, f"{header}\r\n{row}\r\n".encode(), "b", "text/csv").json()
-    zipped = report(deployer, gzip.compress(lines(window())), "c", LINES, **{"Content-Encoding": "gzip"}).json()
-    assert by_lines["rows_root"] == by_csv["rows_root"] == zipped["rows_root"]
+    sheet = f"{header},errors,sequence\r\n{row},,\r\n".encode()
+    assert report(deployer, lines(window()), "a").json()["windows"] == 1
+    for batch, body, media_type, headers in (
+        ("b", sheet, "text/csv", {}),
+        ("c", gzip.compress(lines(window())), LINES, {"Content-Encoding": "gzip"}),
+        ("d", gzip.compress(sheet), "text/csv", {}),
+    ):
+        same = report(deployer, body, batch, media_type, **headers).json()
+        assert (same["windows"], same["replayed"], same["conflicts"]) == (0, 1, 0), batch
+
+
+def test_a_row_that_contradicts_another_batch_is_counted_and_not_written(deployer: Service) -> None:
+    report(deployer, lines(window()), "a")
+    answer = report(deployer, lines(window(requests=13), window(customer="globex")), "b")
+    assert answer.status_code == 200
+    assert (answer.json()["windows"], answer.json()["conflicts"]) == (1, 1)
+    assert ServingWindow.objects.get(customer="acme").requests == 12
+
+
+def test_a_window_is_proven_to_those_who_may_see_its_version(
+    candidate: Version, deployer: Service, ci: Service, outsider: Service
+) -> None:
+    report(deployer, lines(window(digest=candidate.identity_digest), window(customer="secret-customer")))
+    place = {"source": "otto", "batch_id": "hour-12"}
+    assert ci.get("/serving/proof", **place, line=1).json()["error"] == "unsealed"
+    seal_due()
+    proof = ci.get("/serving/proof", **place, line=1).json()
+    assert json.loads(proof["row"])["customer"] == "acme"
+    assert json.loads(proof["entry"])["details"]["rowsRoot"] == proof["rowsProof"]["root"]
+    for service, wanted in ((ci, {**place, "line": 2}), (ci, {**place, "line": 3}), (outsider, {**place, "line": 1})):
+        answer = service.get("/serving/proof", **wanted)
+        assert answer.status_code == 404
+        assert b"secret-customer" not in answer.content
 
 
 def test_a_formula_in_a_name_stays_the_text_it_is(deployer: Service) -> None:
@@ -86,7 +116,12 @@ WRONG_LINES = [
     (lines(window(), window(requests="12")), "line 2, requests"),
     (lines(window(digest="fraud-scorer")), "line 1, digest"),
     (lines(window(colour="blue")), "line 1, colour"),
-    (lines(window(customer="a\u0000b")), "document"),
+    (lines(window(customer="a\u0000b")), "line 1, customer"),
+    (lines(window(errors=13)), "line 1, errors"),
+    (lines(window(start=(NOON + timedelta(minutes=1)).isoformat())), "line 1, start"),
+    (lines(window(customer={"a": 1})), "line 1, customer"),
+    (lines(window(requests=1.5)), "line 1, requests"),
+    (lines(window(requests=12)).replace(b"12}", b'12, "requests": 12}'), "document"),
     (lines(window(end=NOON.isoformat())), "line 1, end"),
     (lines(window(end=(timezone.now() + timedelta(hours=1)).isoformat())), "line 1, end"),
     (lines(window(start="2026-11-20T12:00:00")), "line 1, start"),
