@@ -5,6 +5,7 @@ One file beside this one for each kind of place. When something is brought where
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class Contradicted(Exception):
         self.cause = cause
 
 
-class Place:
+class Place(ABC):
     """Somewhere outside. `name` is kept in rows and shown to everybody, `words` is for auditors; neither is secret."""
 
     takes_all: ClassVar[bool] = False  # every checkpoint in order, or the newest only
@@ -32,9 +33,9 @@ class Place:
     name: str
     words: str
 
+    @abstractmethod
     def bring(self, checkpoint: Checkpoint) -> None:
         """Bring a checkpoint there; doing it again changes nothing. Raises Unreachable and Contradicted."""
-        raise NotImplementedError
 
     def newest_size(self) -> int | None:
         """Return the size of the newest checkpoint there, None when there is none or none is read. Raises Unreachable.
@@ -44,5 +45,5 @@ class Place:
         return None
 
     def newest(self) -> str | None:
-        """Return the newest signed checkpoint that is found there, None when there is none. Raises Unreachable."""
-        raise NotImplementedError
+        """Return the newest signed checkpoint there, None when there is none or none is read. Raises Unreachable."""
+        return None

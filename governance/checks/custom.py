@@ -46,11 +46,6 @@ def rules_of(content: Mapping[str, Any], environment: str | None = None) -> list
     return [each for each in every if environment is None or environment in each.get("in", places)]
 
 
-def ids_of(rules: Policy) -> list[str]:
-    """Return the ids of a policy's own rules."""
-    return [each["id"] for each in rules_of(rules.content)]
-
-
 def judge(version: Version, rules: Policy, environment: str, *, at: datetime) -> list[Ruling]:
     """Return the answers to a policy's own rules in one place as of an instant; without such rules nothing is read."""
     return judge_many([(version, rules, environment)], at=at)[(version.pk, rules.pk, environment)]

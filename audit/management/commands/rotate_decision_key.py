@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
-
 from audit import rotation
 from audit.keyset import Purpose
+from audit.management.key_rotation import RotationCommand
 from governance import decisions
-from portal.errors import Invalid, Refused
 from registry.models import User
 
 
-class Command(BaseCommand):
+class Command(RotationCommand):
     """Rotate the decision key in two steps, with a keyset between them; the runbook is in docs/operating.md."""
 
     help = "Prepare the next decision key; with --switch, after a keyset has named it, let it take over."
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the second step."""
-        parser.add_argument("--switch", action="store_true", help="let the prepared key take over")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Do one step and say what comes next."""
-        try:
-            self.switch() if options["switch"] else self.prepare()
-        except (Invalid, Refused, ImproperlyConfigured, OSError) as error:
-            raise CommandError(str(error)) from error
-
-    def prepare(self) -> None:
-        """Make the next key where there is none."""
-        public = rotation.prepare(Purpose.DECISION)
-        self.stdout.write(f"The next decision key is {public.fingerprint}:\n{public.pem}")
-        self.stdout.write("Now `manage.py keyset draft`, have it signed, `manage.py keyset publish`, then --switch.")
+    purpose = Purpose.DECISION
+    named = "decision"
 
     def switch(self) -> None:
         """Let it take over."""
