@@ -1,4 +1,4 @@
-"""Run with `make bench`, or `make bench ARGS=--full` for the sizes the design names."""
+"""Run with `make bench`, or `make bench ARGS="ledger gate --full"` for some parts at the sizes the design names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
     from benchmarks.measure import machine  # noqa: PLC0415 -- next to what prints it
 
     print(f"machine: {machine()}")
-    run(full="--full" in sys.argv)
+    run([word for word in sys.argv[1:] if word != "--full"], full="--full" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures: scanning against hashing, the ledger, the gate, matching."""
+"""The figures: scanning against hashing, the gate, matching; and in which parts all of them are taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from portal.demo.walk import Walk
 from registry import evidence
 
 MEGABYTE = 1024 * 1024
+Sizes = tuple[int, ...]
 
 
 def measure_scan(folder: Path, megabytes: int) -> float:
@@ -49,8 +50,8 @@ def measure_scan(folder: Path, megabytes: int) -> float:
     return both / alone
 
 
-def measure_gate(walk: Walk) -> float:
-    """Compare one gate answer, HTTP handling included, with one bare round trip to the database; returns the ratio."""
+def measure_gate(walk: Walk, answers: int) -> float:
+    """Compare gate answers, HTTP handling included, with bare round trips to the database; returns the ratio."""
     version = walk.candidate("bench-model", "1.0.0", artifacts.scorer(1))
     walk.approved(version)
     client = Client(headers={"authorization": f"Bearer {walk.cast.deploy_token}"})
@@ -65,8 +66,9 @@ def measure_gate(walk: Walk) -> float:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
 
-    asked, bare = seconds(lambda: [ask() for _ in range(100)]), seconds(lambda: [round_trip() for _ in range(100)])
-    say("gate: answers a second, one process", f"{100 / asked:,.0f}/s")
+    asked = seconds(lambda: [ask() for _ in range(answers)])
+    bare = seconds(lambda: [round_trip() for _ in range(answers)])
+    say("gate: answers a second, one process", f"{answers / asked:,.0f}/s")
     say("gate: one answer / one bare round trip", f"{asked / bare:.1f}x")
     return asked / bare
 
@@ -152,22 +154,29 @@ def measure_rematching(walk: Walk, folder: Path, count: int) -> float:
     return matched[0] / count
 
 
-def run(*, full: bool) -> None:
-    """Take all figures, each at two sizes so that growth shows."""
+def run(chosen: Collection[str], *, full: bool) -> None:
+    """Take the figures of the chosen parts, each at two sizes so that growth shows."""
+    from tests.factories import make_walk  # noqa: PLC0415 -- the tests' cast is only there in a checkout
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for megabytes in (100, 1000) if full else (20, 200):
-            measure_scan(folder, megabytes)
-        from tests.factories import make_walk  # noqa: PLC0415 -- the tests' cast is only there in a checkout
-
         walk = make_walk(folder)
-        measure_gate(walk)
-        serving.measure(walk, full=full)
-        for count in (20_000, 200_000) if full else (5_000, 50_000):
-            ledger.measure(count)
-        for count in (100, 1_000) if full else (20, 200):
-            measure_rematching(walk, folder, count)
-        for count in (25_000, 250_000) if full else (1_000, 10_000):
-            measure_matching(walk, folder, count)
-        for count in (100_000, 1_000_000) if full else (20_000, 200_000):
-            measure_exports(count)
+        for part, (measure, small, large) in parts(walk, folder).items():
+            if part in chosen or not chosen:
+                for count in large if full else small:
+                    measure(count)
+        # Last, because it takes away the windows it put in, and the record would be found incomplete.
+        if "serving" in chosen or not chosen:
+            serving.measure(walk, full=full)
+
+
+def parts(walk: Walk, folder: Path) -> dict[str, tuple[Callable[[int], object], Sizes, Sizes]]:
+    """Return the parts by name: what measures them, and at which sizes, small and full."""
+    return {
+        "scan": (lambda megabytes: measure_scan(folder, megabytes), (20, 200), (100, 1000)),
+        "gate": (lambda answers: measure_gate(walk, answers), (100,), (100,)),
+        "ledger": (ledger.measure, (5_000, 50_000), (20_000, 200_000)),
+        "rematching": (lambda count: measure_rematching(walk, folder, count), (20, 200), (100, 1_000)),
+        "matching": (lambda count: measure_matching(walk, folder, count), (1_000, 10_000), (25_000, 250_000)),
+        "exports": (measure_exports, (20_000, 200_000), (100_000, 1_000_000)),
+    }
