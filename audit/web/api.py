@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from audit import keyset, sealer, serving
 from audit.exports import kit
-from audit.models import ServingBatch, ServingWindow
+from audit.models import ServingBatch
 from audit.web import answers, batches
 from governance.permissions import visible
 from registry.models import User, Version
@@ -80,8 +80,9 @@ def report(request: HttpRequest, batch_id: Label) -> answers.BatchAnswer:
 )
 def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.ServedAnswer:
     """Return the windows in which a customer was served: a service sees the digests of its teams."""
-    found = find_windows(caller(request), question)
+    found = serving.serving_at(question.customer, question.at)
     names = name_digests(caller(request), {window.digest for window in found})
+    found = [window for window in found if window.digest in names]
     return answers.served(question.customer, question.at, found, names, MOST_LISTED)
 
 
@@ -99,13 +100,6 @@ def prove(request: HttpRequest, place: Query[Place]) -> dict[str, Any]:
     if window is None:
         raise Http404("There is no such window, or none that this token may see.")
     return serving.prove(window).as_dict()
-
-
-def find_windows(user: User, question: ServedQuestion) -> list[ServingWindow]:
-    """Return the windows that the caller may see, one more than are listed."""
-    own = visible(user, Version.objects.all()).order_by().values("identity_digest")
-    found = serving.serving_at(question.customer, question.at).filter(digest__in=own).select_related("batch")
-    return list(found[: MOST_LISTED + 1])
 
 
 def name_digests(user: User, digests: set[str]) -> dict[str, list[str]]:

@@ -82,8 +82,8 @@ def served(request: HttpRequest) -> HttpResponse:
     context = {"form": form, "crumbs": present.crumbs()}
     if form.is_valid():
         asked = form.cleaned_data
-        found = serving.serving_at(asked["customer"], asked["at"], asked["deployment"] or None)[: present.PAGE_SIZE]
-        context |= {"asked": asked, "windows": present.windows(list(found.select_related("batch")))}
+        found = serving.serving_at(asked["customer"], asked["at"], asked["deployment"] or None)
+        context |= {"asked": asked, "windows": present.windows(found[: present.PAGE_SIZE])}
     return render(request, "audit/served.html", context, status=status_of(form))
 
 
