@@ -104,7 +104,7 @@ FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - interval '
 
 
 def fill(days: range, customers: int) -> None:
-    """Write whole days of windows, 288 for each customer, as the database can by itself, under a batch that is there."""
+    """Write whole days of windows, 288 for each customer, as the database can by itself, under a known batch."""
     batch = ServingBatch.objects.values_list("pk", flat=True)[0]
     wanted = [first_day() + timedelta(days=number) for number in days]
     partitions.add_days(TABLE, [day.date() for day in wanted])
