@@ -121,7 +121,7 @@ class Answers(Both):
         found = Review.objects.get(pk=self.pairs[verdict])
         done = self.attempt(
             lambda: reviews.withdraw(found, actor=self.person(verdict.person), reason="I was wrong."),
-            not verdict.is_withdrawn and not (ruling is not None and ruling.is_promoted),
+            not verdict.is_withdrawn and (not ruling.is_promoted if ruling else verdict.content == world.content(ask)),
         )
         if done:
             verdict.is_withdrawn = True
