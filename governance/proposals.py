@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -98,6 +98,7 @@ def publish(proposal: PolicyProposal, *, actor: User, choices: Choices, seen_rep
     """
     with log.record(Event.POLICY_PUBLISHED, actor=actor) as entry:
         proposal = lock(proposal)
+        queue()
         actor.require("policy.publish", proposal)
         expect_open(proposal)
         expect_second(proposal, actor)
@@ -158,6 +159,12 @@ def withdraws(proposal: PolicyProposal, actor: User) -> bool:
 def lock(proposal: PolicyProposal) -> PolicyProposal:
     """Lock a proposal: before versions, policies and submissions, always in this order."""
     return PolicyProposal.objects.select_for_update(of=("self",)).select_related("proposed_by").get(pk=proposal.pk)
+
+
+def queue() -> None:
+    """Wait until nobody else publishes: a kind that no policy governs yet has no row that could be locked instead."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('publishing', 0))")
 
 
 def lock_waiting(content: Mapping[str, Any]) -> list[Submission]:

@@ -20,6 +20,7 @@ from governance.checks import BY_SLUG, Dossier, runner, verdicts
 from governance.checks.verdicts import RuleVerdict
 from governance.models import CheckRun, Decision, Policy, Submission
 from governance.models.submissions import SubmissionState
+from governance.policy import governed
 from registry import dossier
 from registry.models import Version
 
@@ -132,7 +133,8 @@ def replay(content: Mapping[str, Any], *, at: datetime) -> list[Flip]:
 
 
 def digest(content: Mapping[str, Any], flips: Iterable[Flip]) -> str:
-    """Return the digest of what a replay came to: another one means that what was shown is not so any more.
+    """Return the digest of what a replay came to and of the texts it replaces: another one means that what was shown
+    is not so any more.
 
     Sentences are left out, because the age of a measurement in one of them changes nothing.
     """
@@ -144,7 +146,8 @@ def digest(content: Mapping[str, Any], flips: Iterable[Flip]) -> str:
         }
         for flip in flips
     ]
-    return seal.digest({"policy": seal.digest(content), "flips": told})
+    replaces = {kind: policy.digest for kind, policy in governed(content).items()}
+    return seal.digest({"policy": seal.digest(content), "replaces": replaces, "flips": told})
 
 
 def concerned(content: Mapping[str, Any]) -> Q:

@@ -11,6 +11,7 @@ from governance.models import Policy, PolicyProposal, Submission
 from portal.errors import Refused
 from registry import people
 from registry.models import User
+from tests import policies
 from tests.factories import Walk, artifacts
 from tests.governance.test_concurrency import at_once, fresh
 from tests.policies import choose, propose, seen, shipped
@@ -76,3 +77,12 @@ def test_what_is_submitted_while_a_policy_is_published_is_asked_about_or_comes_t
     opened = Submission.objects.filter(state="open")
     # Nothing is left open under an older text without a date that somebody chose for it.
     assert not opened.exclude(policy=newest).filter(policy_until=None).exists() or newest == walk.cast.policy
+
+
+def test_two_first_texts_for_a_kind_are_published_one_after_the_other_in_sight_of_each_other(walk: Walk) -> None:
+    policies.publish(shipped("applies_to.kinds", ["model"]), walk.cast)
+    made = [propose({**shipped("applies_to.kinds", ["prompt"]), "name": name}, walk.cast) for name in ("one", "other")]
+    results = at_once(*(publishing(proposal, walk.cast.abel) for proposal in made))
+    [refusal] = [each for each in results if isinstance(each, Refused)]
+    assert refusal.code == "replay_changed"
+    assert Policy.objects.filter(name__in=["one", "other"]).count() == 1
