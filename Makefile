@@ -97,9 +97,10 @@ smoke: $(VENV)/dev.txt
 bench: $(VENV)/dev.txt ## measure speed; prints ratios, asserts nothing
 	@$(MANAGE) with_services --durable -- $(BIN)/python -m benchmarks $(ARGS)
 
-bench-long: $(VENV)/dev.txt ## thousands of runs of the state machine and of clicks at once; takes hours
+bench-long: $(VENV)/dev.txt ## the proofs with thousands of runs, tamperings, kills and forgeries; takes hours
 	@$(BIN)/python -m pytest --long --numprocesses auto --dist load tests/machine \
-		tests/audit/test_tampering.py tests/audit/test_sealer_killed.py tests/governance/test_every_statement.py $(ARGS)
+		tests/audit/test_tampering.py tests/audit/test_sealer_killed.py tests/audit/exports/test_gate_forgeries.py \
+		tests/governance/test_every_statement.py $(ARGS)
 
 interop: $(VENV)/dev.txt ## let @sigstore/verify, which is not ours, verify a decision (needs Node.js 20.17 and npm)
 	@command -v npm >/dev/null || { echo "npm was not found: install Node.js 20.17 or newer" >&2; exit 1; }
