@@ -17,6 +17,7 @@ from django.test import Client
 from benchmarks import ledger, serving
 from benchmarks.exports import measure_exports
 from benchmarks.measure import once, say, seconds
+from benchmarks.pages import measure_pages
 from governance import advisories, findings, scanning
 from portal.demo import artifacts, documents
 from portal.demo.walk import Walk
@@ -176,6 +177,7 @@ def parts(walk: Walk, folder: Path) -> dict[str, tuple[Callable[[int], object], 
         "scan": (lambda megabytes: measure_scan(folder, megabytes), (20, 200), (100, 1000)),
         "gate": (lambda answers: measure_gate(walk, answers), (100,), (100,)),
         "ledger": (ledger.measure, (5_000, 50_000), (20_000, 200_000)),
+        "pages": (lambda count: measure_pages(walk, count), (20_000,), (100_000,)),
         "rematching": (lambda count: measure_rematching(walk, folder, count), (20, 200), (100, 1_000)),
         "matching": (lambda count: measure_matching(walk, folder, count), (1_000, 10_000), (25_000, 250_000)),
         "exports": (measure_exports, (20_000, 200_000), (100_000, 1_000_000)),

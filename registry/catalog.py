@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,19 +69,25 @@ def search(rows: QuerySet[Version], text: str = "", chosen: Chosen | None = None
 
 
 def facets(rows: QuerySet[Version], text: str, chosen: Chosen) -> list[Facet]:
-    """Return each facet with the counts that choosing a value would give, one query a facet."""
-    found = []
-    for name, path in FACETS.items():
-        others = {key: value for key, value in chosen.items() if key != name}
-        counted = (
-            search(rows, text, others).order_by().values_list(path).annotate(number=Count("pk")).order_by("-number")
-        )
-        labels = LABELS.get(name, {})
-        choices = tuple(
-            Choice(value, labels.get(value, value), number, value in chosen.get(name, ())) for value, number in counted
-        )
-        found.append(Facet(name, TITLES[name], choices))
-    return found
+    """Return each facet with the counts that choosing a value would give; all of them are counted in one query."""
+    counted = search(rows, text).order_by().values_list(*FACETS.values()).annotate(number=Count("pk"))
+    combinations = [(dict(zip(FACETS, values, strict=True)), number) for *values, number in counted]
+    return [facet(name, combinations, chosen) for name in FACETS]
+
+
+def facet(name: str, combinations: Iterable[tuple[Mapping[str, str], int]], chosen: Chosen) -> Facet:
+    """Return one facet; `combinations` say how many versions have which values of all of them."""
+    wanted = {key: set(values) for key, values in chosen.items() if key != name and values}
+    numbers: Counter[str] = Counter()
+    for values, number in combinations:
+        if all(values[key] in among for key, among in wanted.items()):
+            numbers[values[name]] += number
+    labels, selected = LABELS.get(name, {}), chosen.get(name, ())
+    choices = (
+        Choice(value, labels.get(value, value), number, value in selected)
+        for value, number in sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+    )
+    return Facet(name, TITLES[name], tuple(choices))
 
 
 def versions_of(asset: Asset) -> QuerySet[Version]:
