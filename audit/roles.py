@@ -100,6 +100,22 @@ def may_seal() -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def excess() -> str:
+    """Return what whoever is connected now is beyond what the application needs to be; empty when nothing.
+
+    A superuser or a member of the owner of the tables can take away the triggers that keep the record as it is.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(EXCESS)
+        found = cursor.fetchone()
+    if found is None:
+        return ""
+    is_superuser, is_owner = found
+    if is_superuser:
+        return "a superuser"
+    return "the owner of the tables" if is_owner else ""
+
+
 def statements(roles: Roles, *, schema: str, database: str) -> Iterator[str]:
     """Yield the statements that make the roles and give them exactly their rights, whatever they had before.
 
@@ -179,6 +195,10 @@ def literal(text: str) -> str:
     """Return a text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
+
+EXCESS = """
+SELECT r.rolsuper, pg_has_role(r.oid, c.relowner, 'MEMBER') FROM pg_roles r, pg_class c
+WHERE r.rolname = current_user AND c.oid = to_regclass('audit_entry')"""
 
 MAKE = """
 DO $$ BEGIN CREATE ROLE {role} {login}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;

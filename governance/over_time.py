@@ -123,15 +123,16 @@ def facts_at(digests: set[str], number: int, question: Question, at: datetime) -
     _, environment, consumer = question
     versions = Version.objects.filter(identity_digest__in=digests, registered_at__lte=at).select_related("asset")
     needed = versions.only("number", "identity_digest", "registered_at", "asset__slug").order_by()
-    return standing.facts(needed, environment, at, consumer).annotate(asked=Value(number))
+    known = standing.facts(needed, environment, at, consumer)
+    return known.annotate(asked=Value(number), was_admitted=standing.admitted(at))
 
 
-def preference(answer: Standing) -> tuple[bool, datetime, int]:
-    """Return what makes one of several versions answer for their digest: a yes, else the newest."""
-    version = answer.version
+def preference(answer: Standing) -> tuple[bool, bool, datetime, int]:
+    """Return what makes one of several versions answer for their digest: a yes, having been a candidate, or its age."""
+    version: Any = answer.version
     if version is None:
         raise AssertionError("unreachable: judged versions have a version")
-    return answer.allow, version.registered_at, version.pk
+    return answer.allow, version.was_admitted, version.registered_at, version.pk
 
 
 def changes(digests: set[str]) -> dict[str, list[datetime]]:

@@ -211,6 +211,7 @@ RULES: dict[str, Predicate] = {
     "version.nominate": contributes,
     "evidence.attach": contributes,
     "token.issue": any_of(administrator, is_portal),
+    "token.issue_audit": any_of(auditor, is_portal),
     "people.change": any_of(administrator, is_portal),
     # governance, what is allowed
     "submission.open": contributes,

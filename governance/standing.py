@@ -155,11 +155,20 @@ def facts_of_all(ids: list[int], environment: str, at: datetime, consumer: str) 
 def facts_of_digest(digest: str, environment: str, at: datetime, consumer: str) -> QuerySet[Version]:
     """Return the versions with an identity digest, with their facts.
 
-    Those with a decision in force come first, so that no number of others can push one out of sight.
+    Those with a decision in force come first, then those that ever were candidates, so that no number of others can
+    push one out of sight.
     """
     rows = Version.objects.filter(identity_digest=digest, registered_at__lte=at).select_related("asset")
-    known = facts(rows, environment, at, consumer)
-    return known.order_by(F("in_force").asc(nulls_last=True), "-registered_at", "-pk")[:20]
+    known = facts(rows, environment, at, consumer).annotate(was_admitted=admitted(at))
+    return known.order_by(F("in_force").asc(nulls_last=True), "-was_admitted", "-registered_at", "-pk")[:20]
+
+
+def admitted(at: datetime) -> Exists:
+    """Return whether the version outside was a candidate by an instant.
+
+    Until then its digest is what somebody typed: it neither answers for what serves nor opens what is said about it.
+    """
+    return Exists(Transition.objects.filter(version=OuterRef("pk"), to_state=State.CANDIDATE, at__lte=at))
 
 
 SAMPLES: Mapping[str, tuple[Any, Any]] = {

@@ -75,7 +75,8 @@ class Deed:
 
     `do(row, actor=…, **what the form says)` calls the verb; the row is None for a deed that makes one. `is_open(row)`
     says whether the button is of any use. `says` is told afterwards, with the row's name filled in. `foretell(row)`
-    says in sentences what will happen, before anybody presses the button; `start(row)` is what its form is filled with.
+    says in sentences what will happen, before anybody presses the button; `start(row)` is what its form is filled with,
+    and `fit(form, user)` takes from it what whoever asks may not choose.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Deed:
     is_open: Callable[[Any], bool] = lambda row: True
     foretell: Callable[[Any], list[str]] = lambda row: []
     start: Callable[[Any], dict[str, Any]] = lambda row: {}
+    fit: Callable[[forms.Form, Any], None] = lambda form, user: None
 
 
 class RecordAdmin(admin.ModelAdmin):
@@ -166,6 +168,7 @@ class RecordAdmin(admin.ModelAdmin):
     def perform(self, request: HttpRequest, deed: Deed, row: Any = None) -> HttpResponse:
         """Show a deed's form, or call its verb; a no of the verb comes back on the form."""
         form = deed.form(request.POST if request.method == "POST" else None, initial=deed.start(row))
+        deed.fit(form, request.user)
         if form.is_valid():
             try:
                 done = deed.do(row, actor=request.user, **form.cleaned_data)

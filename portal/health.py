@@ -37,7 +37,10 @@ def register_due(name: str, count: Callable[[], int]) -> None:
 
 
 def register_fault(name: str, find: Callable[[], str]) -> None:
-    """Ask for a sentence about what is wrong, empty when nothing is. A second registration replaces the first."""
+    """Ask for a sentence about what is wrong, empty when nothing is. A second registration replaces the first.
+
+    Anybody reads it: it names no place, path, person or customer.
+    """
     _faults[name] = find
 
 
@@ -49,19 +52,19 @@ def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, **limits, retry=Retry(NoBackoff(), 0))
 
 
-def _broker() -> redis.Redis:
+def broker() -> redis.Redis:
     """Return the client of the portal's broker."""
     return _client(settings.REDIS_URL)
 
 
 def record_tick(at: datetime) -> None:
     """Record the clock's heartbeat. Raises redis.RedisError when the broker cannot be reached."""
-    _broker().set(TICK_KEY, at.isoformat())
+    broker().set(TICK_KEY, at.isoformat())
 
 
 def last_tick() -> datetime | None:
     """Return the instant of the last heartbeat, or None before the first. Raises redis.RedisError."""
-    written = _broker().get(TICK_KEY)
+    written = broker().get(TICK_KEY)
     return datetime.fromisoformat(written.decode("ascii")) if isinstance(written, bytes) else None
 
 
@@ -127,14 +130,17 @@ def _answer(faults: list[str], **facts: object) -> JsonResponse:
 
 
 def _find_faults() -> list[str]:
-    """Return what the apps say is wrong; a question that fails is a fault, because health must answer even then."""
+    """Return what the apps say is wrong; a question that fails is a fault, because health must answer even then.
+
+    What the failure says may name files and settings: that is for the log, and not for whoever asks.
+    """
     found = []
     for name, find in sorted(_faults.items()):
         try:
             found.append(find())
-        except DatabaseError:
+        except Exception:  # rows, settings, key files and what stands in them: no fault of theirs may silence the rest
             logger.warning("Asking about %s failed.", name, exc_info=True)
-            found.append(f"Nobody knows how the {name} are: the database does not say.")
+            found.append(f"Asking about {name} failed; the log says why.")
     return found
 
 
@@ -144,7 +150,7 @@ def _count_due() -> dict[str, int | None]:
     for name, count in sorted(_due.items()):
         try:
             counts[name] = count()
-        except DatabaseError:
+        except Exception:  # as above
             logger.warning("Counting due %s failed.", name, exc_info=True)
             counts[name] = None
     return counts

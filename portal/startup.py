@@ -16,7 +16,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from audit import copies, immutability, rows, seal
+from audit import copies, immutability, roles, rows, seal
 from audit.models import Keyset
 from audit.verifier import LEDGER_TABLES
 from governance.models import Policy
@@ -112,6 +112,21 @@ def check_keyset(app_configs: Apps, databases: Iterable[str] | None = None, **_:
         return []
     hint = "Make root keys and publish one: docs/operating.md, Keys. Until then, gates without a network say no."
     return [Warning("No keyset is published.", hint=hint, id="portal.W010")]
+
+
+@register(Tags.database)
+def check_role(app_configs: Apps, databases: Iterable[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Expect a role that can only add to the record. Whoever names DATABASE_ROLE migrates, and means to own it."""
+    if not databases or "default" not in databases or settings.DEMO or settings.DEBUG:
+        return []
+    if "assume_role" in connections["default"].settings_dict["OPTIONS"]:
+        return []
+    excess = roles.excess()
+    if not excess:
+        return []
+    hint = "Run `manage.py create_roles` and connect as the application: docs/operating.md, Database roles."
+    says = f"The portal connects as {excess}, who can change what the record says."
+    return [Warning(says, hint=hint, id="portal.W011")]
 
 
 @register(Tags.database)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from governance import departures
+from governance.permissions import may
 from portal.administration import Deed, HistoryAdmin, RecordAdmin, RowsInline, show, site
 from registry import people, sharing, tokens
 from registry.models import (
@@ -102,6 +103,14 @@ class TokenForm(forms.Form):
         choices=[(scope, scope) for scope in tokens.SCOPES], widget=forms.CheckboxSelectMultiple
     )
     days = forms.IntegerField(min_value=1, max_value=tokens.MAX_DAYS, initial=tokens.MAX_DAYS, label="Days valid")
+
+
+def offer_scopes(form: forms.Form, user: User) -> None:
+    """Offer the scopes that a person may hand out; whoever asks for another one all the same is told why not."""
+    field = form.fields["scopes"]
+    if not may(user, "token.issue_audit"):
+        field.widget.choices = [(scope, scope) for scope in tokens.SCOPES if scope != tokens.AUDIT]
+        field.help_text = "An auditor issues tokens that read the ledger: Audit, Ledger, Tokens."
 
 
 class ReviewerForm(forms.Form):
@@ -283,6 +292,7 @@ class AccessTokenAdmin(HistoryAdmin):
         "The token {row} is issued.",
         lambda row, *, actor, user, **facts: tokens.issue(user, actor=actor, **facts),
         TokenForm,
+        fit=offer_scopes,
     )
     deeds = (
         Deed(

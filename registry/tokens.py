@@ -9,21 +9,27 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from django.core.exceptions import PermissionDenied
+from django.urls import reverse
 from django.utils import timezone
 
 from audit import log
 from audit.events import Event
-from portal.errors import Fault, Invalid, show
+from portal.errors import Fault, Invalid, Reason, Refused, show
 from registry.drafts import validated
 from registry.models import AccessToken, User
 
-SCOPES = ("register", "gate", "serving", "promote", "read", "policy", "audit")
+# Reads the whole ledger, as auditors do and administrators do not.
+AUDIT = "audit"
+SCOPES = ("register", "gate", "serving", "promote", "read", "policy", AUDIT)
 MAX_DAYS = 90
 ALPHABET = string.ascii_letters + string.digits
 
 
 def issue(user: User, *, actor: User, label: str, scopes: list[str], days: int = MAX_DAYS) -> tuple[AccessToken, str]:
-    """Issue a token to a service and return it with its secret, which is shown this once."""
+    """Issue a token to a service and return it with its secret, which is shown this once.
+
+    Raises Refused with code `not_auditor` for the scope audit, unless an auditor issues it.
+    """
     if user.kind != "service":
         raise Invalid(Fault("user", show(user.username), "a service account: people sign in instead"))
     unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -46,9 +52,19 @@ def issue(user: User, *, actor: User, label: str, scopes: list[str], days: int =
     )
     validated(token, exclude=("user", "issued_by"))
     with log.record(Event.TOKEN_ISSUED, actor=actor, subject=user, prefix=prefix, scopes=token.scopes):
-        actor.require("token.issue")
+        expect_issuer(actor, scopes)
         token.save()
     return token, secret
+
+
+def expect_issuer(actor: User, scopes: list[str]) -> None:
+    """Refuse whoever may not hand out these scopes: an auditor the one that reads the ledger, administrators others."""
+    if set(scopes) != {AUDIT}:
+        actor.require("token.issue")
+    if AUDIT in scopes and not actor.has_perm("token.issue_audit"):
+        fix = "An auditor issues it, alone or together with the other scopes where they administer as well."
+        seen = Reason("token.issue_audit", f"{actor} does not sit in the role auditor.", fix, reverse("audit:tokens"))
+        raise Refused("not_auditor", "A token with the scope audit reads the whole ledger.", reasons=[seen])
 
 
 def revoke(token: AccessToken, *, actor: User) -> AccessToken:

@@ -102,8 +102,19 @@ def lateness(found: Standing) -> Alarm:
 
 
 def fault() -> str:
-    """Return what is wrong outside as one text for the health page, empty when nothing is."""
-    return " ".join(alarm.says for alarm in alarms())
+    """Return what is wrong outside in general words, empty when nothing is: anybody reads them on the health page.
+
+    Which place it is and why is told to administrators, and stands on the page of the keys.
+    """
+    try:
+        found = standings()
+    except Invalid:
+        return "The settings about copies of the checkpoint cannot be read."
+    wrong = {
+        "A copy of the checkpoint contradicts the ledger.": any(each.contradicts for each in found),
+        "A copy of the checkpoint is late.": any(each.is_late and not each.contradicts for each in found),
+    }
+    return " ".join(says for says, is_so in wrong.items() if is_so)
 
 
 def count_waiting() -> int:

@@ -6,7 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from ninja import Query, Router, Schema
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -14,6 +16,7 @@ from audit import keyset, sealer, serving
 from audit.exports import kit
 from audit.models import ServingBatch
 from audit.web import answers, batches
+from governance import standing
 from governance.permissions import visible
 from registry.models import User, Version
 from registry.web.doors import NOES, caller, guard
@@ -95,25 +98,30 @@ def who(request: HttpRequest, question: Query[ServedQuestion]) -> answers.Served
 def prove(request: HttpRequest, place: Query[Place]) -> dict[str, Any]:
     """Return what proves without the portal that a window was reported; 404 for what the token may not see."""
     batch = ServingBatch.objects.filter(source=place.source, batch_id=place.batch_id).first()
-    own = visible(caller(request), Version.objects.all()).order_by().values("identity_digest")
+    own = opening(caller(request)).order_by().values("identity_digest")
     window = serving.rows_of(batch).filter(line=place.line, digest__in=own).first() if batch else None
     if window is None:
         raise Http404("There is no such window, or none that this token may see.")
     return serving.prove(window).as_dict()
 
 
+def opening(user: User) -> QuerySet[Version]:
+    """Return the versions through which the caller sees what was served: a draft, of any digest, is quickly typed."""
+    return visible(user, Version.objects.filter(standing.admitted(timezone.now())))
+
+
 def name_digests(user: User, digests: set[str]) -> dict[str, list[str]]:
-    """Return the versions that the caller may see for each identity digest."""
+    """Return the versions that let the caller see what was served, for each identity digest."""
     names = defaultdict(list)
-    rows = visible(user, Version.objects.select_related("asset")).filter(identity_digest__in=digests)
-    for version in rows.order_by("pk"):
+    rows = opening(user).filter(identity_digest__in=digests)
+    for version in rows.select_related("asset").order_by("pk"):
         names[version.identity_digest].append(version.label)
     return names
 
 
 @router.get(
     "/ledger/consistency",
-    auth=guard("gate", "read"),
+    auth=guard("gate", "read", "audit"),
     response={200: str, **NOES},
     summary="The proof that the ledger only grew",
 )

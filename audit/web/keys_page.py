@@ -19,7 +19,7 @@ from audit import keyset, rotation, seal
 from audit.keyset import Document, ListedKey, Purpose
 from audit.models import Keyset
 from audit.web.pages import auditor
-from audit.web.present import crumbs
+from audit.web.present import crumbs, outside
 from governance import portal_keys, revocations
 from governance.permissions import may
 from portal.charts import BAR_WIDTH, place
@@ -58,6 +58,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         "list": newest,
         "listed": len(revocations.read(newest)["revoked"]) if newest else 0,
         "overdue": newest is not None and newest.next_update <= now,
+        **outside(),
     }
     return render(request, "audit/keys.html", context)
 

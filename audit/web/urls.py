@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from audit.web import controls_page, downloads, keys_page, pages, verifications, window_page
+from audit.web import controls_page, downloads, keys_page, pages, tokens_page, verifications, window_page
 
 app_name = "audit"
 urlpatterns = [
@@ -20,6 +20,7 @@ urlpatterns = [
     path("ledger/<uuid:event_id>/", pages.entry, name="entry"),
     path("ledger/<uuid:event_id>/body/", downloads.body, name="entry-body"),
     path("ledger/<uuid:event_id>/proof/", downloads.proof, name="proof"),
+    path("tokens/", tokens_page.ledger_tokens, name="tokens"),
     path("keys/", keys_page.keys, name="keys"),
     path("verifications/", verifications.listed, name="verifications"),
     path("verifications/ask/", verifications.ask, name="ask-verification"),

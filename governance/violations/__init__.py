@@ -4,8 +4,8 @@
 each; `telling` says who is told; `answering` takes the answer, and says for whom a violation waits.
 """
 
-from governance.violations.answering import answer, answerable
+from governance.violations.answering import answer, answerable, concerning
 from governance.violations.judging import judge_due
 from governance.violations.telling import tell_conflicts_due
 
-__all__ = ["answer", "answerable", "judge_due", "tell_conflicts_due"]
+__all__ = ["answer", "answerable", "concerning", "judge_due", "tell_conflicts_due"]

@@ -13,7 +13,7 @@ from governance.models import Violation
 from governance.models.violations import ViolationState
 from governance.permissions import roles_of, seats_of
 from portal.errors import Fault, Invalid, Refused, show
-from registry.models import AssetUserGrant, User
+from registry.models import AccessToken, AssetUserGrant, User
 
 SHORTEST = 10
 REVIEWING = ("platform", "security")
@@ -44,8 +44,22 @@ def answer(violation: Violation, *, actor: User, text: str) -> Violation:
 
 def answerable(user: User) -> QuerySet[Violation]:
     """Return the open violations that a person may answer, the latest window on top."""
+    rows = Violation.objects.filter(waits_for(user), state=ViolationState.OPEN)
+    return rows.select_related("version__asset").order_by("-last_window", "-pk")
+
+
+def concerning(user: User) -> Q:
+    """Return which violations a person has to be able to look at: to answer, as answered, or because they were told."""
+    kept = Q(version__asset__owner=user) | Q(version__asset__backup_owner=user)
+    issued = AccessToken.objects.filter(issued_by=user, revoked_at=None)
+    reported = Q(version=None, source__in=issued.values("user__username"))
+    return waits_for(user) | Q(answered_by=user) | kept | reported
+
+
+def waits_for(user: User) -> Q:
+    """Return which violations a person may answer while they are open, as the permission table says of each."""
     if user.kind != "person":
-        return Violation.objects.none()
+        return Q(pk__in=())
     seats = [seat for seat in seats_of(user) if seat.role in REVIEWING]
     granted = AssetUserGrant.objects.filter(user=user, permission__codename="contribute_asset")
     mine = Q(version__asset__team__in=user.memberships.values("team_id"))
@@ -57,5 +71,4 @@ def answerable(user: User) -> QuerySet[Violation]:
         mine |= Q(version__asset__in=reviewed.values("content_object_id"))
     if seats or "administrator" in roles_of(user):
         mine |= Q(version=None)
-    rows = Violation.objects.filter(mine, state=ViolationState.OPEN)
-    return rows.select_related("version__asset").order_by("-last_window", "-pk")
+    return mine

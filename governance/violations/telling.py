@@ -69,8 +69,8 @@ def tell_conflict(conflict: ServingConflict, cause: str) -> int:
         cause=cause,
         to=[*operators(), *reporters(source)],
         subject=f"{source} contradicts what it reported before",
-        text=f"{conflict.row_count:,} windows of {conflict.batch} say something else than an earlier report, which "
-        "stands. Corrections are sent as a new batch with the next sequence. Further contradictions of that day are "
-        "on the page.",
+        text=f"{conflict.batch} says something else than an earlier report, which stands. Windows concerned: "
+        f"{conflict.row_count:,}. Corrections are sent as a new batch with the next sequence. Further contradictions "
+        "of that day are on the page.",
         url=reverse("governance:serving-conflicts"),
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -19,11 +19,12 @@ from governance.permissions import may, visible
 from governance.web.sheets import Item
 from portal.errors import Invalid, Reason, Refused
 from portal.http import paginate, posted, show_errors, status_of, tell
+from portal.templatetags.portal import times
 from registry.models import User
 
 MOST_CUSTOMERS, MOST_WAITING = 50, 100
-# What a difference between two reports of one window can be about; the rest is its key.
-COMPARED = ("requests", "errors", "completeness")
+# What two reports of one window count.
+COMPARED = ("requests", "errors")
 
 
 class ViolationForm(forms.Form):
@@ -39,7 +40,8 @@ class ViolationForm(forms.Form):
 
 def seen_by(user: User) -> QuerySet[Violation]:
     """Return the violations that a person may see, with how many customers each concerned, the latest on top."""
-    rows = visible(user, Violation.objects.all(), asset="version__asset")
+    seen = visible(user, Violation.objects.all(), asset="version__asset")
+    rows = Violation.objects.filter(Q(pk__in=seen.values("pk")) | violations.concerning(user))
     counted = rows.annotate(customer_count=Count("customers"))
     return counted.select_related("version__asset", "answered_by").order_by("-last_window", "-pk")
 
@@ -148,5 +150,6 @@ def worded(window: dict[str, Any] | None) -> str:
     """Return what a report said about a window, in words."""
     if window is None:
         return "no such line"
-    said = [f"{window[name]} {name}" if name != "completeness" else window[name] for name in COMPARED if name in window]
-    return ", ".join([*said, f"digest {window.get('digest', '')[:12]}…"])
+    counts = [times(window[name], name.removesuffix("s")) for name in COMPARED if name in window]
+    said = [*counts, window.get("completeness", ""), f"digest {window.get('digest', '')[:12]}…"]
+    return ", ".join(filter(None, said))

@@ -206,7 +206,10 @@ def asked(version: Version, user: User) -> dict[str, Any]:
 def served(version: Version, user: User) -> dict[str, Any]:
     """Return what was served by the identity digest in the last 90 days, and the consumers the gate has let in."""
     now = timezone.now()
-    found = serving.windows_of(version.identity_digest, now - SERVED, now) if version.identity_digest else None
+    is_open = may(user, "report.read") or Version.objects.filter(standing.admitted(now), pk=version.pk).exists()
+    # A draft has the digest that its author typed: it does not open what was served by the version of others.
+    is_open = is_open and bool(version.identity_digest)
+    found = serving.windows_of(version.identity_digest, now - SERVED, now) if is_open else None
     totals = (
         found.aggregate(
             customers=Count("customer", distinct=True), requests=Sum("requests"), windows=Count("*"), last=Max("end")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import redis
 import time_machine
 from django.conf import settings as current
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from audit import seal
 from portal import health
+from portal.demo.roots import publish_next
+from tests.factories import Cast
 
 NOBODY_LISTENS = "redis://:hunter2@127.0.0.1:9/0"
 
@@ -94,6 +99,46 @@ def test_a_count_that_fails_is_unknown_and_not_zero(client: Client) -> None:
     answer = client.get("/healthz")
     assert answer.status_code == 200
     assert answer.json()["due"] == {"exports to build": None}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "/srv/secret-vault/ledger.pem"),
+        ImproperlyConfigured("There is no decision key; put one at /srv/secret-vault/decision.pem."),
+        ValueError("Could not deserialize /srv/secret-vault/ledger.pem"),
+    ],
+)
+def test_a_question_that_stumbles_over_a_file_is_a_fault_without_its_path(
+    client: Client, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail() -> str:
+        raise error
+
+    monkeypatch.setattr(health, "_faults", {"keys": fail, "exports": lambda: "Exports wait."})
+    health.record_tick(timezone.now())
+    answer = client.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["faults"] == ["Exports wait.", "Asking about keys failed; the log says why."]
+    assert "secret-vault" not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_key_file_that_cannot_be_read_is_a_fault_and_no_crash(
+    client: Client, settings: Settings, tmp_path: Path, cast: Cast
+) -> None:
+    settings.KEYS_DIR = tmp_path / "secret-vault"
+    seal.ensure_keys()
+    publish_next()
+    health.record_tick(timezone.now())
+    path = settings.KEYS_DIR / seal.DECISION_KEY
+    path.unlink()
+    path.mkdir()
+    answer = client.get("/healthz")
+    assert answer.status_code == 503
+    assert "Asking about keys failed; the log says why." in answer.json()["faults"]
+    assert "secret-vault" not in answer.content.decode()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

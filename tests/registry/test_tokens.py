@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from audit.models import Entry
-from portal.errors import Invalid
+from portal.errors import Invalid, Refused
 from registry import people, tokens
 from registry.models import AccessToken
 from tests.factories import Walk
@@ -102,6 +102,25 @@ def test_only_administrators_issue_and_revoke(walk: Walk, issued: tuple[AccessTo
         with pytest.raises(PermissionDenied):
             tokens.revoke(issued[0], actor=actor)
     assert count_rows() == before
+
+
+def test_only_an_auditor_issues_a_token_that_reads_the_ledger(walk: Walk) -> None:
+    before = count_rows()
+    for scopes in (["audit"], ["audit", "gate"]):
+        with pytest.raises((Refused, PermissionDenied)) as refusal:
+            tokens.issue(walk.cast.otto, actor=walk.cast.alma, label="monitor", scopes=scopes)
+        assert "An auditor issues it" in str(refusal.value)
+    for actor, scopes in ((walk.cast.iris, ["audit", "gate"]), (walk.cast.iris, ["gate"])):
+        with pytest.raises(PermissionDenied):
+            tokens.issue(walk.cast.otto, actor=actor, label="monitor", scopes=scopes)
+    with pytest.raises(Refused, match="does not sit in the role auditor"):
+        tokens.issue(walk.cast.otto, actor=walk.cast.mallory, label="monitor", scopes=["audit"])
+    assert count_rows() == before
+    _, secret = tokens.issue(walk.cast.otto, actor=walk.cast.iris, label="monitor", scopes=["audit"])
+    assert tokens.authenticate(secret, "audit") == walk.cast.otto
+    people.give_seat(walk.cast.alma, "auditor", actor=walk.cast.abel)
+    alma = type(walk.cast.alma).objects.get(pk=walk.cast.alma.pk)
+    tokens.issue(walk.cast.otto, actor=alma, label="both", scopes=["audit", "gate"])
 
 
 def test_a_wrong_token_is_refused_by_the_field(walk: Walk) -> None:

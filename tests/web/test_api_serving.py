@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from audit.models import ServingBatch, ServingConflict, ServingWindow
 from audit.sealer import seal_due
+from governance import lifecycle
 from registry.models import Version
-from tests.factories import Walk
+from tests.factories import Walk, artifacts
 from tests.web.services import Service, count_rows, fields_of, make_service
+from tests.web.visitors import read, visit
 
 LINES = "application/x-ndjson"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -227,6 +229,31 @@ def test_a_team_sees_the_windows_of_its_own_versions_only(
     _, foreign = make_service("foreign-dashboard", "read", team=walk.cast.assistants)
     assert [each["deployment"] for each in who(deployer, NOON)["windows"]] == ["eu-1"]
     assert who(foreign, NOON)["windows"] == who(outsider, NOON)["windows"] == []
+
+
+def test_a_draft_of_the_same_bytes_opens_nothing_that_was_served(
+    walk: Walk, candidate: Version, deployer: Service
+) -> None:
+    report(deployer, lines(window(digest=candidate.identity_digest, customer="secret-customer")))
+    seal_due()
+    _, copier = make_service("copier", "read", team=walk.cast.assistants)
+    _, owner = make_service("owner", "read", team=walk.cast.risk_models)
+    copy = walk.register("copycat", "1.0.0", artifacts.scorer(1), team="assistants", owner="carl")
+    assert copy.identity_digest == candidate.identity_digest
+    place = {"source": "otto", "batch_id": "hour-12"}
+    for is_retired in (False, True):
+        if is_retired:
+            lifecycle.retire(copy, actor=walk.cast.carl, reason="It was never meant to be used.")
+        assert who(copier, NOON, "secret-customer")["windows"] == []
+        answer = copier.get("/serving/proof", **place, line=1)
+        assert (answer.status_code, b"secret-customer" in answer.content) == (404, False)
+        page = read(visit(walk.cast.carl).get(f"{copy.get_absolute_url()}serving/"))
+        assert "secret-customer" not in page
+    [found] = who(owner, NOON, "secret-customer")["windows"]
+    assert found["versions"] == [candidate.label]
+    assert owner.get("/serving/proof", **place, line=1).status_code == 200
+    page = read(visit(walk.cast.ada).get(f"{candidate.get_absolute_url()}serving/"))
+    assert "secret-customer" in page
 
 
 WRONG_QUESTIONS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit import seal
+from audit import rotation
 from portal.errors import Invalid, Refused
 from registry import people
 from registry.models import User
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         password = os.environ.get("ADMIN_PASSWORD") or getpass.getpass("Password: ")
         setup = User.objects.system("setup")
         try:
-            seal.ensure_keys()
+            rotation.make_keys()
             account = people.open_account(
                 options["username"],
                 actor=setup,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core import mail
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -133,14 +134,36 @@ def test_what_is_wrong_is_said_on_the_health_page_and_to_administrators_once(
     assert copies.fault() == ""
     with at(3700):
         says = f"file://{tmp_path / 'gone'} never got a checkpoint, and has been behind since"
-        assert copies.fault().startswith(says)
-        assert "Is its disk mounted?" in copies.fault()
+        assert copies.alarms()[0].says.startswith(says)
+        assert "Is its disk mounted?" in copies.alarms()[0].says
         assert outside.tell_due() > 0
         assert outside.tell_due() == 0
         assert copies.standings()[0].state == "behind"
     told = Notice.objects.filter(kind=notices.Kind.COPIES_MISSING)
     assert {notice.person.username for notice in told if notice.person} == {"alma", "abel"}
     assert health._faults["copies"] is copies.fault
+
+
+def test_anybody_reads_that_a_copy_is_wrong_and_only_who_runs_things_which(
+    folder: Folder, grow: Grow, settings: Settings, tmp_path: Path, cast: Any
+) -> None:
+    settings.CHECKPOINT_PLACES = [f"file://{tmp_path / 'secret-vault'}", "https://hook.secret-vault.example/x"]
+    grow()
+    copies.copy_due()
+    with at(3700):
+        public = Client().get("/healthz")
+        inside = [read(visit(person).get("/audit/keys/")) for person in (cast.alma, cast.iris)]
+    assert public.status_code == 503
+    assert "A copy of the checkpoint is late." in public.json()["faults"]
+    for secret in ("secret-vault", str(tmp_path), "disk", "hook"):
+        assert secret not in public.content.decode()
+    for page in inside:
+        assert str(tmp_path / "secret-vault") in page
+        assert "Is its disk mounted?" in page
+    settings.CHECKPOINT_PLACES = ["gopher://secret-vault"]
+    public = Client().get("/healthz")
+    assert "The settings about copies of the checkpoint cannot be read." in public.json()["faults"]
+    assert "secret-vault" not in public.content.decode()
 
 
 def test_a_ledger_that_was_cut_off_is_found_by_its_copies(folder: Folder, grow: Grow) -> None:
@@ -158,7 +181,8 @@ def test_a_ledger_that_was_cut_off_is_found_by_its_copies(folder: Folder, grow: 
     grow()
     copies.copy_due()
     assert copies.standings()[0].contradicts
-    assert "contradicts the ledger" in copies.fault()
+    assert copies.fault() == "A copy of the checkpoint contradicts the ledger."
+    assert f"{folder.name} contradicts the ledger" in copies.alarms()[0].says
 
 
 def cut_off_to_one() -> None:

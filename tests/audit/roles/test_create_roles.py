@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from pytest_django import Settings
 
 from audit import roles
+from portal import startup
 from tests.audit.roles.conftest import acting_as
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +48,26 @@ def grants() -> list[tuple[object, ...]]:
     """Return who owns what and who has which rights on it."""
     tables = "SELECT relname, pg_get_userbyid(relowner), relacl::text FROM pg_class"
     return ask(f"{tables} WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1")
+
+
+def test_connecting_as_more_than_the_application_is_warned_of_with_what_to_do(settings: Settings) -> None:
+    def warned() -> list[str]:
+        return [f"{each.id} {each.msg} {each.hint}" for each in startup.check_role(None, databases=["default"])]
+
+    create_roles()
+    settings.DEMO = settings.DEBUG = False
+    for role, word in (("", "a superuser"), (MADE.owner, "the owner of the tables")):
+        with acting_as(role) if role else nullcontext():
+            (said,) = warned()
+        assert said.startswith(f"portal.W011 The portal connects as {word}")
+        assert "manage.py create_roles" in said
+        assert "docs/operating.md" in said
+    for role in (MADE.application, MADE.sealer, MADE.verifier):
+        with acting_as(role):
+            assert warned() == []
+    assert startup.check_role(None) == []
+    settings.DEMO = True
+    assert warned() == []
 
 
 def test_running_it_again_changes_nothing() -> None:
