@@ -104,11 +104,11 @@ class Event(StrEnum):
     TEAM_CHANGED = "team.changed", "{actor} changed the team {subject}."
     PERSON_CHANGED = "person.changed", "{actor} changed the account of {subject}."
 
-    SERVING_REPORTED = "serving.reported", "{actor} reported {rowCount} serving windows in {subject}."
+    SERVING_REPORTED = "serving.reported", "{actor} reported serving windows in {subject}: {rowCount}."
     SERVING_CONFLICTED = "serving.conflicted", "{actor} sent {subject} again, changed; the first report stands."
     SERVING_CONTRADICTED = (
         "serving.contradicted",
-        "{rowCount} windows of {subject} contradict what was reported before.",
+        "{subject} contradicts what was reported before, in so many windows: {rowCount}.",
     )
 
     VIOLATION_OPENED = "violation.opened", "Something was served that was not allowed: {subject}."
@@ -118,7 +118,10 @@ class Event(StrEnum):
 
     VERIFICATION_ASKED = "ledger.asked", "{actor} asked for a check of the record."
     LEDGER_VERIFIED = "ledger.verified", "The record was checked, {entries} entries and {rows} rows: nothing was wrong."
-    LEDGER_CONTRADICTED = "ledger.contradicted", "The record was checked and contradicts itself {faults} times."
+    LEDGER_CONTRADICTED = (
+        "ledger.contradicted",
+        "The record was checked and contradicts itself; contradictions: {faults}.",
+    )
 
     EXPORT_REQUESTED = "export.requested", "{actor} requested the export {subject}."
     EXPORT_BUILT = "export.built", "The export {subject} was built."

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = "https://countersign.dev/schemas/evidence-bundle/v1"
@@ -16,19 +16,30 @@ CHUNK = 1024 * 1024
 
 
 class Archive:
-    """A zip in the making. Files carry the instant of the bundle, so that the same facts make the same bytes."""
+    """A zip in the making, with one folder in which everything lies; names of files are those inside of it.
 
-    def __init__(self, target: BinaryIO, at: datetime) -> None:
+    Files carry the instant of the bundle, so that the same facts make the same bytes.
+    """
+
+    def __init__(self, target: BinaryIO, at: datetime, folder: str) -> None:
         self._zip = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED)
         self._at = at.astimezone(UTC)
+        self._folder = folder
         self.files: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the zip, whether or not it is whole; one without a manifest is never stored."""
+        self._zip.close()
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """Give a stream to write one file to. Raises ValueError for a name that is there already."""
         if name in self.files:
             raise ValueError(f"The bundle has a file {name} already.")
-        about = zipfile.ZipInfo(name, self._at.timetuple()[:6])
+        about = zipfile.ZipInfo(f"{self._folder}/{name}", self._at.timetuple()[:6])
         about.compress_type = zipfile.ZIP_DEFLATED
         about.external_attr = 0o644 << 16
         with self._zip.open(about, "w", force_zip64=True) as stream:

@@ -21,6 +21,7 @@ from django.utils import timezone
 from audit import log
 from audit.events import Event
 from audit.exports import copying, facts, files, package, pdf, period, requests, tables
+from audit.exports.archive import Archive
 from audit.models import Export, ExportState
 from audit.reports.asking import Question
 from audit.reports.base import Row, count
@@ -48,6 +49,28 @@ def exports_due(limit: int = 20) -> int:
         work(claimed)
         built += 1
     return built
+
+
+def answer(question: Question, form: str, *, actor: User) -> Export:
+    """Ask for the answer to a question as a file, and build a small one before returning; a worker builds a long one.
+
+    A small one is claimed in the transaction that asks for it, so no worker can take it away. When this process dies
+    over it, a worker finds its lease run out, as after any other. Raises what `requests.request_answer` raises.
+    """
+    is_small = requests.is_small(question, form)
+    with transaction.atomic():
+        export = requests.request_answer(question, form, actor=actor, rings=not is_small)
+        claimed = claim(Export.objects.filter(pk=export.pk)) if is_small else None
+    if claimed is not None:
+        work(claimed)
+    return Export.objects.get(pk=export.pk)
+
+
+def again(export: Export, *, actor: User) -> Export:
+    """Ask for the same as of the same instant once more, after a file was removed or could not be built."""
+    if export.kind in requests.BUNDLES:
+        return requests.request_again(export, actor=actor)
+    return answer(requests.question_of(export), export.parameters["format"], actor=actor)
 
 
 def build_now(export: Export) -> Export:
@@ -88,11 +111,9 @@ def work(claimed: Export) -> None:
 
 def make(export: Export, target: BinaryIO, tick: Tick) -> dict[str, Any]:
     """Write an export's file and return what the ledger says about it."""
-    if export.kind == requests.BUNDLE:
-        return package.write(target, export.parameters["version"], requests.as_of(export), tick)
-    if export.kind == requests.PERIOD:
-        since, until = (datetime.fromisoformat(export.parameters[name]) for name in ("since", "until"))
-        return period.write(target, since, until, requests.as_of(export), tick)
+    if export.kind in requests.BUNDLES:
+        with Archive(target, requests.as_of(export), file_name(export).removesuffix(".zip")) as archive:
+            return write_bundle(export, archive, tick)
     question = requests.question_of(export)
     total = question.size()
     mine(export).update(parameters={**export.parameters, "rows": total})
@@ -100,6 +121,14 @@ def make(export: Export, target: BinaryIO, tick: Tick) -> dict[str, Any]:
     if question.sample is None:
         return told
     return {**told, "population": count(question.population())}
+
+
+def write_bundle(export: Export, archive: Archive, tick: Tick) -> dict[str, Any]:
+    """Write the evidence bundle of a version or of a period, and return what the ledger says about it."""
+    if export.kind == requests.BUNDLE:
+        return package.write(archive, export.parameters["version"], requests.as_of(export), tick)
+    since, until = (datetime.fromisoformat(export.parameters[name]) for name in ("since", "until"))
+    return period.write(archive, since, until, requests.as_of(export), tick)
 
 
 def write_table(export: Export, question: Question, target: BinaryIO, total: int, tick: Tick) -> int:

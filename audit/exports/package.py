@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
@@ -39,14 +39,13 @@ RECORD_SCHEMA = "https://countersign.dev/schemas/record/v1"
 Tick = Callable[[float], None]
 
 
-def write(target: BinaryIO, label: str, as_of: datetime, tick: Tick) -> dict[str, Any]:
+def write(archive: Archive, label: str, as_of: datetime, tick: Tick) -> dict[str, Any]:
     """Write the bundle of a version as of an instant, and return what the ledger says about it.
 
     The record itself is frozen at nomination, so it is written as it is; everything that was added to it is cut off at
     the instant. Raises Invalid for a version that is not registered.
     """
     version = find(label)
-    archive = Archive(target, as_of)
     write_record(archive, version, as_of)
     tick(0.05)
     documents = write_evidence(archive, version, as_of)

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from audit.exports import typesetting
 from audit.exports.tables import About
 from audit.reports.base import Cell, Column, Row
+from audit.reports.names import accounts_in
 from portal.errors import Refused
 
 MOST_ROWS = 5_000
@@ -44,9 +45,11 @@ def write(target: BinaryIO, columns: Sequence[Column], rows: Iterable[Row], abou
     """
     shown = [(index, column) for index, column in enumerate(columns) if column.brief]
     kept = [*shown, (len(columns) - 1, columns[-1])] if key else shown
-    lines = [line_of(row, kept) for row in islice(rows, MOST_ROWS + 1)]
-    if len(lines) > MOST_ROWS:
+    found = list(islice(rows, MOST_ROWS + 1))
+    if len(found) > MOST_ROWS:
         raise too_long()
+    names = accounts_in(columns, found)
+    lines = [line_of(row, kept, names) for row in found]
     headed = [column for _, column in kept if column.kind != "note"]
     told = {
         "title": about.title,
@@ -73,11 +76,13 @@ def too_long() -> Refused:
     )
 
 
-def line_of(row: Row, kept: Sequence[tuple[int, Column]]) -> list[str]:
-    """Return the cells of a row as texts, each note below the cell before it, as on the page."""
+def line_of(row: Row, kept: Sequence[tuple[int, Column]], names: Mapping[str, str]) -> list[str]:
+    """Return the cells of a row as texts, notes below the cell before them and accounts below names, as on the page."""
     line: list[str] = []
     for index, column in kept:
         text = bounded(as_text(row[index], column.kind))
+        if (name := names.get(str(row[index]), text)) != text and column.kind == "account":
+            text = f"{bounded(name)}\n{text}"
         if column.kind != "note":
             line.append(text)
         elif text:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Max, Min, Q
@@ -89,12 +89,11 @@ class Stretch(NamedTuple):
     end: int
 
 
-def write(target: BinaryIO, since: datetime, until: datetime, as_of: datetime, tick: Tick) -> dict[str, Any]:
+def write(archive: Archive, since: datetime, until: datetime, as_of: datetime, tick: Tick) -> dict[str, Any]:
     """Write the bundle of [since, until) as of an instant, and return what the ledger says about it.
 
     Raises Refused with code `too-long` when the period has more than 100,000 entries.
     """
-    archive = Archive(target, as_of)
     sealed = proofs.sealed()
     stretch = stretch_of(since, until, sealed.checkpoint.size)
     write_entries(archive, stretch, sealed, tick)

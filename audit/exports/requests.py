@@ -43,8 +43,8 @@ def request_table(
     return request_answer(Question(report, filters or Filters(), as_of or timezone.now(), sample), form, actor=actor)
 
 
-def request_answer(question: Question, form: str, *, actor: User) -> Export:
-    """Ask for the answer to a question as a file of a form: csv, xlsx or pdf.
+def request_answer(question: Question, form: str, *, actor: User, rings: bool = True) -> Export:
+    """Ask for the answer to a question as a file of a form: csv, xlsx or pdf; see `request` about `rings`.
 
     Raises Invalid for an unknown form, Refused with code `too-long` for a PDF that nobody could read.
     """
@@ -59,7 +59,7 @@ def request_answer(question: Question, form: str, *, actor: User) -> Export:
     }
     if question.sample is not None:
         told |= {"sample": asdict(question.sample)}
-    return request(f"{question.report.slug}.{form}", told, actor=actor, as_of=question.as_of)
+    return request(f"{question.report.slug}.{form}", told, actor=actor, as_of=question.as_of, rings=rings)
 
 
 def request_bundle(version: Version, *, actor: User, as_of: datetime | None = None) -> Export:
@@ -86,8 +86,13 @@ def request_again(export: Export, *, actor: User) -> Export:
     return request(export.kind, told, actor=actor, as_of=as_of(export))
 
 
-def request(kind: str, parameters: dict[str, Any], *, actor: User, as_of: datetime | None) -> Export:
-    """Write down that somebody asks for an export, and ring for a worker."""
+def request(
+    kind: str, parameters: dict[str, Any], *, actor: User, as_of: datetime | None, rings: bool = True
+) -> Export:
+    """Write down that somebody asks for an export, and ring for a worker unless the caller builds it at once.
+
+    The ring only saves time: the clock has workers look for exports that nobody builds, whether or not anybody rang.
+    """
     now = timezone.now()
     as_of = as_of or now
     if as_of > now:
@@ -97,16 +102,15 @@ def request(kind: str, parameters: dict[str, Any], *, actor: User, as_of: dateti
     with log.record(Event.EXPORT_REQUESTED, actor=actor, subject=export, parameters=told):
         actor.require("report.export")
         export.save()
-        ring(Job.BUILD_EXPORTS)
+        if rings:
+            ring(Job.BUILD_EXPORTS)
     return export
 
 
-def is_small(export: Export) -> bool:
-    """Return whether an export is a table that is built while one waits."""
-    if export.kind in BUNDLES:
-        return False
-    most = DIRECT[export.parameters["format"]]
-    return question_of(export).size(most + 1) <= most
+def is_small(question: Question, form: str) -> bool:
+    """Return whether the answer to a question is a file that is built while one waits."""
+    most = DIRECT.get(form, 0)
+    return question.size(most + 1) <= most
 
 
 def question_of(export: Export) -> Question:

@@ -172,18 +172,18 @@ class Checked:
                 continue
             said = json.loads(decode(envelope["payload"]))
             told, subjects = said["predicate"], [each["digest"].get("sha256") for each in said["subject"]]
-            key, policy = told["decisionId"], told["policy"]["digest"]["sha256"]
+            key, policy, about = told["decisionId"], told["policy"]["digest"]["sha256"], ", ".join(map(str, subjects))
             self.decisions[key] = decode(envelope["payload"]).hex()
             right = (envelope["payloadType"], said["_type"], said["predicateType"]) == (IN_TOTO, *STATEMENT)
             self.expect(right and key in (file or key), f"{name} is not the promotion decision of that name.")
-            identity = [self.manifest["identity"]] if self.kind == "version" else subjects
-            self.expect(subjects == identity, f"{name} is about {subjects}, not about {identity}.")
+            due = self.manifest["identity"] if self.kind == "version" else about
+            self.expect(self.kind != "version" or subjects == [due], f"{name} is about {about}, not about {due}.")
             self.expect(policy in held or not self.folder, f"{name} applies {policy}, which is not in policies/.")
             given = [(f"{each['role']} {each['principal']}", each.get("onBehalfOf")) for each in told["approvals"]]
             by = ", ".join(" for ".join(filter(None, each)) for each in given)
             until, revoked = told["expiresAt"] or "further notice", told["supersedes"] or "nothing"
             text += f"\n       {told['verdict']} for {told['scope']['environment']} on {told['issuedAt']},"
-            text += f" about {subjects}, valid until {until}, revokes {revoked}; verdicts: {by or 'none'}"
+            text += f" about {about}, valid until {until}, revokes {revoked}; verdicts: {by or 'none'}"
         return f"Decisions that are signed by a given key: {len(self.decisions)}.{text}"
 
     def check_ledger(self) -> str:
@@ -207,7 +207,7 @@ class Checked:
         lost = [index for index in due if f"ledger/entries/{index}.json" not in self.files][:10]
         self.faults += [f"Entry {index} of the ledger was left out." for index in lost]
         seen += "" if self.folder else f"\n       {json.dumps(self.entries)}"
-        return f"{len(self.entries)} entries lie in the ledger of {size} entries; its checkpoint is signed.{seen}"
+        return f"Entries that lie in the ledger of size {size}, whose checkpoint is signed: {len(self.entries)}.{seen}"
 
     def check_growth(self) -> str:
         """Hold the checkpoint against the older one that was kept, by a proof of consistency (RFC 9162 §2.1.4.2)."""
@@ -236,7 +236,7 @@ class Checked:
             group = {"table": table, "count": len(found), "root": root_of([leaf for *_, leaf in sorted(found)]).hex()}
             named, keys = self.entries.get(event, {}).get("rows", []), ", ".join(key for _, key, _ in found)
             self.expect(group in named, f"ledger/rows/{table}: {keys} is not what the ledger's entry {event} names.")
-        return f"{sum(map(len, self.rows.values()))} rows of the record are what these entries name by their hash."
+        return f"Rows that are what these entries name by their hash: {sum(map(len, self.rows.values()))}."
 
     def check_evidence(self) -> str:
         """Hold every document and every decision against the row of the record that names it."""
@@ -280,7 +280,7 @@ def main() -> int:
         it = Checked(options)
     except BROKEN as error:
         sys.exit(f"FAILED The bundle cannot be read: {error}")
-    about = it.manifest.get("version") or it.manifest.get("since")
+    about = it.manifest.get("version") or f"{it.manifest.get('since')} until {it.manifest.get('until')}"
     sys.stdout.write(f"Evidence bundle of {about}, as of {it.manifest.get('as_of')}\n\n" if it.folder else "")
     for name in CHECKS[it.kind] + ["growth"] * bool(options.checkpoint and it.kind != "decision"):
         before, said = len(it.faults), ""
@@ -290,7 +290,7 @@ def main() -> int:
             it.expect(False, f"{name.capitalize()} cannot be checked: {error}")
         sys.stdout.write("".join(f"FAILED {fault}\n" for fault in it.faults[before:]) or f"ok     {said}\n")
     kept = "" if options.checkpoint else ", that the ledger was never written anew (give a --checkpoint you kept)"
-    lost = f"This bundle does not hold: {len(it.faults)} faults. Do not rely on it."
+    lost = f"This does not hold: {len(it.faults)} fault{'s'[: len(it.faults) - 1]}. Do not rely on it."
     text = lost if it.faults else HOLDS.format(*SHOWS[it.kind], kept) + TRUTH
     sys.stdout.write(f"\n{text}\n{'' if options.keys else UNTRUSTED}")
     return 1 if it.faults else 0

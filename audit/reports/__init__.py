@@ -6,6 +6,8 @@ from audit.reports.base import Column, Filters, Report, Row
 from audit.reports.checks import Checks
 from audit.reports.coverage import Coverage
 from audit.reports.decisions import Decisions
+from audit.reports.exports import Exports
+from audit.reports.integrity import Integrity
 from audit.reports.ledger import Ledger
 from audit.reports.mapping import Controls
 from audit.reports.permissions import Permissions
@@ -26,6 +28,8 @@ REPORTS: tuple[Report, ...] = (
     Serving(),
     Access(),
     Ledger(),
+    Integrity(),
+    Exports(),
     Permissions(),
     Coverage(),
     Controls(),

@@ -31,10 +31,11 @@ Found = QuerySet[Any] | Sequence[Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `kind` is text, note, word, time, number, digest, asset, version, decision, entry or link.
+    """One column. `kind` is text, note, word, time, number, digest, asset, version, decision, entry, link or account.
 
-    Pages show the brief columns, and a brief note under the brief column before it; files have all of them. `source`
-    is for plain reports: the path of a field, or an expression, that the database answers the cell with.
+    Pages show the brief columns, and a brief note under the brief column before it; files have all of them. An account
+    is a ledger name, beside which pages and PDFs show a person's. `source` is for plain reports: the path of a field,
+    or an expression, that the database answers the cell with.
     """
 
     title: str
@@ -93,7 +94,8 @@ class Report(ABC):
     """One question. `slug` is stable for ever: addresses, exports and the ledger name it.
 
     `filters` names the fields of Filters that the question can be narrowed by; `words` are the values of the filter
-    `word`, under the label `word_label`, shown as `titles` has them. `note` is a sentence for the foot of the page.
+    `word`, under the label `word_label`, shown as `titles` has them. `note` is a sentence for the foot of the page,
+    `nothing` and `hint` what it says instead of rows where there are none.
     `row_key` is the path or the expression of what names a row for ever: samples are drawn by it.
     """
 
@@ -106,6 +108,8 @@ class Report(ABC):
     titles: ClassVar[Mapping[str, str]] = {}
     word_label: ClassVar[str] = "Outcome"
     note: ClassVar[str] = ""
+    nothing: ClassVar[str] = "Nothing, as of that instant."
+    hint: ClassVar[str] = "Widen the question, or choose a later instant."
     row_key: ClassVar[str | Expression] = "pk"
 
     @abstractmethod

@@ -60,6 +60,8 @@ class Coverage(Report):
     words = tuple(WORDS)
     titles: ClassVar[Mapping[str, str]] = {word: words.title for word, words in WORDS.items()}
     word_label = "What is missing"
+    nothing = "Nothing is missing, as of that instant."
+    hint = "Nothing that the question is about lacked what it asks for. Widen it to look further."
     note = "Drafts and retired versions have no rows. With an environment, only what it pointed to then is shown."
     columns = (
         Column("Missing", brief=True),

@@ -24,17 +24,18 @@ class Hex(Func):
 
 
 class Ledger(PlainReport):
-    """Every entry, in the order in which they were written."""
+    """Every entry, newest first."""
 
     slug = "ledger"
     title = "Ledger"
     question = "What happened, entry by entry?"
+    note = "Newest first, as in its files. CSV and XLSX have accounts by their opaque names, as the ledger itself."
     filters = ("event", "person", "since", "until")
     row_key = "event_id"
     columns = (
         Column("Happened", "time", brief=True, source="occurred_at"),
         Column("Event", brief=True, source="kind"),
-        Column("By", brief=True, source="actor"),
+        Column("By", "account", brief=True, source="actor"),
         Column("About", brief=True, source="subject_label"),
         Column("Kind", source="subject_kind"),
         Column("Identifier", source="subject_id"),
@@ -45,11 +46,11 @@ class Ledger(PlainReport):
     )
 
     def find(self, filters: Filters, as_of: datetime) -> QuerySet[Entry]:
-        """Return the entries written by then, oldest first."""
+        """Return the entries written by then, newest first."""
         found = log.entries(kind=filters.event, since=filters.since, until=filters.until)
         if filters.person:
             found = found.filter(actor__in=ledger_names_like(filters.person))
-        return found.filter(occurred_at__lte=as_of).order_by("pk")
+        return found.filter(occurred_at__lte=as_of).order_by("-pk")
 
     def say(self, row: Row) -> str:
         """Return "person:… did review.given about fraud-scorer@2.1.0"."""

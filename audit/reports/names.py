@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db.models import Q
 
+from audit.reports.base import Column, Row
 from registry.models import User
 
 MOST_MATCHES = 50
@@ -18,6 +19,12 @@ def names_of(ledger_names: Iterable[str]) -> dict[str, str]:
     known = User.objects.filter(ledger_id__in=filter(None, map(_identifier, wanted)))
     shown = {user.ledger_name: str(user) for user in known} if wanted else {}
     return {name: shown.get(name, name) for name in wanted}
+
+
+def accounts_in(columns: Sequence[Column], rows: Iterable[Row]) -> dict[str, str]:
+    """Return the name to show for every ledger name in the cells of kind `account` that are shown, in one query."""
+    places = [index for index, column in enumerate(columns) if column.kind == "account" and column.brief]
+    return names_of(str(row[index]) for row in rows for index in places) if places else {}
 
 
 def ledger_names_like(text: str) -> list[str]:

@@ -67,10 +67,11 @@ def export_report(request: HttpRequest, slug: str) -> HttpResponse:
     form = ReportForm(report_of(slug), request.POST)
     if not form.is_valid():
         return render(request, "audit/report.html", present.answer(report_of(slug), form, None), status=422)
-    wanted = request.POST.get("format", "")
-    asked = requests.request_answer(form.question(), wanted, actor=user)
-    if requests.is_small(asked):
-        asked = builder.build_now(asked)
+    return way_to(builder.answer(form.question(), request.POST.get("format", ""), actor=user))
+
+
+def way_to(asked: Export) -> HttpResponse:
+    """Lead to the file of an export that is built, else to its page."""
     return redirect("audit:download" if asked.state == ExportState.DONE else "audit:export", asked.pk)
 
 
@@ -136,10 +137,9 @@ def cancel_export(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 def repeat_export(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask for the same as of the same instant once more."""
+    """Ask for the same as of the same instant once more; a small table is built at once."""
     user = auditor(request, "report.export")
-    asked = requests.request_again(get_object_or_404(Export, pk=pk), actor=user)
-    return redirect("audit:export", asked.pk)
+    return way_to(builder.again(get_object_or_404(Export, pk=pk), actor=user))
 
 
 def period(request: HttpRequest) -> HttpResponse:

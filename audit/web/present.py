@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from audit.reports.asking import Question
 from audit.reports.base import Found, count
 from audit.reports.entries import tell
 from audit.reports.judging import judge
+from audit.reports.names import accounts_in
 from audit.web.forms import ReportForm
 from portal.errors import Invalid
 
@@ -41,6 +42,10 @@ LIKE = {
     "retired": "no",
     "unknown": "no",
     "gap": "unknown",
+    "sound": "passed",
+    "contradicted": "failed",
+    "built": "ready",
+    "unfinished": "unknown",
 }
 
 
@@ -71,8 +76,14 @@ class ShownCell:
     title: str = ""
 
 
-def cells(report: Report, row: Row) -> list[ShownCell]:
-    """Return the brief cells of a row, each with the note that follows it."""
+def shown_rows(report: Report, rows: Sequence[Row]) -> list[list[ShownCell]]:
+    """Return rows as cells, with the names behind all their accounts looked up at once."""
+    names = accounts_in(report.columns, rows)
+    return [cells(report, row, names) for row in rows]
+
+
+def cells(report: Report, row: Row, names: Mapping[str, str]) -> list[ShownCell]:
+    """Return the brief cells of a row, each with the note that follows it; the note of a name is its account."""
     shown: list[ShownCell] = []
     for column, value in zip(report.columns, row, strict=True):
         if column.brief and column.kind == "note":
@@ -80,7 +91,9 @@ def cells(report: Report, row: Row) -> list[ShownCell]:
         elif column.brief:
             like = LIKE.get(str(value), str(value))
             url, title = address_of(column.kind, value), report.titles.get(str(value), "")
-            shown.append(ShownCell(column.title, column.kind, value, url, like, title=title))
+            name = names.get(str(value), value) if column.kind == "account" else value
+            note = str(value) if name != value else ""
+            shown.append(ShownCell(column.title, column.kind, name, url, like, note, title))
     return shown
 
 
@@ -116,8 +129,7 @@ def answer(report: Report, form: ReportForm, page_number: Any) -> dict[str, Any]
     if question.sample is not None:
         return {**context, **sampled(question, page_number)}
     page: Page[Any] = BoundedPaginator(question.selected(), PAGE_SIZE).get_page(page_number)
-    shown = [cells(report, row) for row in report.tell(list(page.object_list), as_of)]
-    return {**context, "page": page, "rows": shown}
+    return {**context, "page": page, "rows": shown_rows(report, list(report.tell(list(page.object_list), as_of)))}
 
 
 def sampled(question: Question, page_number: Any) -> dict[str, Any]:
@@ -131,7 +143,7 @@ def sampled(question: Question, page_number: Any) -> dict[str, Any]:
         "seed": sample.seed,
         "recipe": RECIPE.format(seed=f"{sample.seed}:", size=sample.size),
     }
-    return {"page": page, "rows": [cells(question.report, row) for _, row in page.object_list], "sample": drawn}
+    return {"page": page, "rows": shown_rows(question.report, [row for _, row in page.object_list]), "sample": drawn}
 
 
 def crumbs(*more: tuple[str, str]) -> list[dict[str, str]]:

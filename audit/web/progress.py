@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,10 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.urls import reverse
 
+from audit import log
+from audit.events import Event
 from audit.exports.requests import BUNDLE, PERIOD
-from audit.models import Export, ExportState
+from audit.models import Entry, Export, ExportState
 from audit.reports import BY_SLUG
 from audit.reports.names import names_of
 from audit.web.present import PAGE_SIZE, crumbs, exactly
@@ -23,20 +26,31 @@ LABELS = {"since": "From", "until": "Until"}
 def exports(rows: QuerySet[Export], page_number: Any) -> dict[str, Any]:
     """Return one page of exports, newest first, with the names of those who asked."""
     page = Paginator(rows, PAGE_SIZE).get_page(page_number)
-    names = names_of(export.requested_by for export in page)
-    shown = [{"export": export, "title": title_of(export), "by": names[export.requested_by]} for export in page]
+    cancelled = cancellations(page)
+    names = names_of([*(each.requested_by for each in page), *(entry.actor for entry in cancelled.values())])
+    shown = [
+        {
+            "export": each,
+            "title": title_of(each),
+            "by": names[each.requested_by],
+            "cancelled": cancelled_by(cancelled.get(str(each.pk)), names),
+        }
+        for each in page
+    ]
     return {"page": page, "exports": shown, "crumbs": crumbs(), "keep_days": settings.EXPORT_DAYS}
 
 
 def export(found: Export) -> dict[str, Any]:
     """Return one export as work in progress, and what was asked for."""
-    url = reverse("audit:export", args=[found.pk])
+    url, ended = reverse("audit:export", args=[found.pk]), cancellations([found]).get(str(found.pk))
+    cancelled = cancelled_by(ended, names_of([ended.actor]) if ended else {})
+    state = "cancelled" if cancelled else found.state
     work = {
         "id": found.pk,
         "label": title_of(found),
-        "says": says_of(found),
+        "says": cancelled or says_of(found),
         "finished": found.state in (ExportState.DONE, ExportState.FAILED),
-        "state": "ready" if found.state == ExportState.DONE else found.state,
+        "state": "ready" if found.state == ExportState.DONE else state,
         "url": url,
         "page_url": url,
         "done": found.progress,
@@ -44,8 +58,19 @@ def export(found: Export) -> dict[str, Any]:
     }
     is_removed = found.state == ExportState.DONE and not found.file
     way = crumbs(("Exports", reverse("audit:exports")))
-    told = {"title": title_of(found), "is_removed": is_removed}
+    told = {"title": title_of(found), "is_removed": is_removed, "cancelled": cancelled}
     return {"export": found, "work": work, "facts": facts_of(found), "crumbs": way, **told}
+
+
+def cancellations(found: Iterable[Export]) -> dict[str, Entry]:
+    """Return the entries by which exports were cancelled, by the exports' identifiers, in one query."""
+    entries = log.entries(kind=Event.EXPORT_CANCELLED).filter(subject_kind="export")
+    return {entry.subject_id: entry for entry in entries.filter(subject_id__in=[str(each.pk) for each in found])}
+
+
+def cancelled_by(entry: Entry | None, names: Mapping[str, str]) -> str:
+    """Return who cancelled an export and when, in words; an empty text when nobody did."""
+    return f"Cancelled by {names[entry.actor]} at {stamp(entry.occurred_at)}" if entry else ""
 
 
 def title_of(found: Export) -> str:

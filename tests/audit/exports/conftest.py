@@ -55,6 +55,13 @@ def tell_story(walk: Walk) -> Version:
     return version
 
 
+def unpack(export: Export, folder: Path) -> None:
+    """Unpack a bundle; everything in it lies in one folder of the file's name."""
+    with closing(files.open_file(export)) as stream, zipfile.ZipFile(stream) as archive:
+        archive.extractall(folder.with_name(f"{folder.name}-zip"))
+    (folder.with_name(f"{folder.name}-zip") / export.file.removesuffix(".zip")).rename(folder)
+
+
 @pytest.fixture(scope="module")
 def built(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
@@ -71,13 +78,11 @@ def built(
         version = tell_story(walk)
         export = builder.build_now(requests.request_bundle(version, actor=walk.cast.iris))
         assert export.state == "done", export.error
-        with closing(files.open_file(export)) as stream, zipfile.ZipFile(stream) as archive:
-            archive.extractall(folder / "unpacked")
+        unpack(export, folder / "unpacked")
         since, until = timezone.now() - timedelta(days=1), timezone.now()
         whole = builder.build_now(requests.request_period(since, until, actor=walk.cast.iris))
         assert whole.state == "done", whole.error
-        with closing(files.open_file(whole)) as stream, zipfile.ZipFile(stream) as archive:
-            archive.extractall(folder / "period")
+        unpack(whole, folder / "period")
         transaction.set_rollback(True)
     return folder / "unpacked", export
 

@@ -11,13 +11,18 @@ import pytest
 import time_machine
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from audit import log
 from audit.events import Event
 from audit.exports import builder, files, requests
 from audit.models import Entry, Export
 from audit.reports import BY_SLUG, Filters
+from audit.reports.asking import Question
+from audit.tasks import build_exports
+from portal.celery import CLOCK
 from portal.errors import Invalid, Refused
+from portal.jobs import Job
 from registry import people
 from registry.storage import Unreadable
 from tests.audit.reports.stories import MINUTE, report, window
@@ -79,17 +84,23 @@ def test_a_wish_that_cannot_be_understood_names_field_value_and_expectation(walk
     assert not Export.objects.exists()
 
 
-def test_a_small_table_is_built_at_once_and_a_longer_one_is_not_small(walk: Walk) -> None:
+def test_a_small_table_is_built_at_once_and_nobody_rings_while_a_longer_one_waits_for_a_worker(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     windows = [window("f0" * 32, hour, hour + timedelta(minutes=5), customer=f"c{number}") for number in range(10_001)]
     report(walk, *windows)
     serving = BY_SLUG["serving"]
-    whole = requests.request_table(serving, "csv", actor=walk.cast.iris)
-    part = requests.request_table(serving, "csv", actor=walk.cast.iris, filters=Filters(customer="c77"))
-    assert not requests.is_small(whole)
-    assert requests.is_small(part)
-    assert builder.build_now(part).state == "done"
-    builder.exports_due()
+    questions = [Question(serving, asked, timezone.now()) for asked in (Filters(), Filters(customer="c77"))]
+    rung: list[str] = []
+    monkeypatch.setattr("portal.celery.app.send_task", lambda name, **_: rung.append(name))
+    with django_capture_on_commit_callbacks(execute=True):
+        part = builder.answer(questions[1], "csv", actor=walk.cast.iris)
+    assert (part.state, Job.BUILD_EXPORTS in rung) == ("done", False)
+    with django_capture_on_commit_callbacks(execute=True):
+        whole = builder.answer(questions[0], "csv", actor=walk.cast.iris)
+    assert (whole.state, Job.BUILD_EXPORTS in rung) == ("queued", True)
+    assert builder.exports_due() == 1
     whole.refresh_from_db()
     assert content(whole).count(b"\r\n") == 10_002
 
@@ -114,6 +125,38 @@ def test_a_killed_worker_is_followed_by_another_one_after_its_lease(walk: Walk) 
     builder.work(killed)
     assert [kind for kind, _ in told(export)] == ["export.requested", "export.built"]
     assert Export.objects.get().attempts == 2
+
+
+def test_a_small_table_whose_web_process_dies_is_built_by_a_worker_after_its_lease(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = Question(ACCESS, Filters(), timezone.now())
+    with monkeypatch.context() as killed:
+        killed.setattr("django.core.files.storage.default_storage.save", die)
+        with pytest.raises(SystemExit):
+            builder.answer(question, "csv", actor=walk.cast.iris)
+    export = Export.objects.get()
+    assert (export.state, export.attempts, builder.exports_due()) == ("running", 1, 0)
+    with time_machine.travel(timezone.now() + builder.LEASE + MINUTE):
+        assert builder.exports_due() == 1
+    export.refresh_from_db()
+    assert (export.state, export.attempts) == ("done", 2)
+
+
+def test_the_clock_has_workers_look_for_what_nobody_rang_for(walk: Walk) -> None:
+    export = requests.request_answer(
+        Question(ACCESS, Filters(), timezone.now()), "csv", actor=walk.cast.iris, rings=False
+    )
+    job, seconds = CLOCK["exports"]
+    assert (job, seconds <= 60) == (Job.BUILD_EXPORTS, True)
+    build_exports()
+    export.refresh_from_db()
+    assert export.state == "done"
+
+
+def die(*_: object, **__: object) -> None:
+    """End as a process does that is told to."""
+    raise SystemExit
 
 
 def test_a_worker_finds_out_that_it_lost_its_lease(walk: Walk) -> None:

@@ -152,6 +152,6 @@ def test_more_powers_cost_no_more_questions(walk: Walk) -> None:
 
 
 def test_a_token_that_reads_the_ledger_is_told_to_reach_further_than_its_teams(walk: Walk) -> None:
-    tokens.issue(walk.cast.otto, actor=walk.cast.alma, label="monitor", scopes=["audit"])
+    tokens.issue(walk.cast.otto, actor=walk.cast.iris, label="monitor", scopes=["audit"])
     (row,) = (row for row in told("permissions", word="use the API") if "audit" in row["By"])
     assert row["On"] == "what its teams own, and the whole ledger"

@@ -12,8 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.exports import builder
-from audit.models import Export, ExportState
+from audit.models import Entry, Export, ExportState
 from audit.tasks import build_exports, remove_exports
+from portal.templatetags.portal import stamp
 from tests.audit.reports.stories import decided, prompt
 from tests.audit.web.visitors import text_of, visit
 from tests.factories import Walk
@@ -39,7 +40,9 @@ def test_a_bundle_is_found_by_its_version_asked_for_and_saved(walk: Walk, iris: 
     assert answer["Content-Disposition"] == f'attachment; filename="{export.file}"'
     with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
         assert archive.testzip() is None
-        assert {"manifest.json", "verify.py", "record.json"} <= set(archive.namelist())
+        folder = export.file.removesuffix(".zip")
+        assert {f"{folder}/{name}" for name in ("manifest.json", "verify.py", "record.json")} <= set(archive.namelist())
+        assert {name.partition("/")[0] for name in archive.namelist()} == {folder}
     assert export.file in text_of(iris.get(door))
 
 
@@ -81,8 +84,15 @@ def test_a_waiting_export_can_be_cancelled_on_its_page_and_asked_for_again(walk:
     assert '<noscript><meta http-equiv="refresh"' in page
     assert reverse("audit:cancel-export", args=[export.pk]) in page
     page = text_of(iris.post(reverse("audit:cancel-export", args=[export.pk]), follow=True))
-    assert "Iris Auditor cancelled it." in page
+    entry = Entry.objects.get(kind="export.cancelled")
+    said = f"Cancelled by Iris Auditor at {stamp(entry.occurred_at)}"
+    assert said in page
+    assert "Failed" not in page
+    assert "It was not built." not in page
     assert "http-equiv" not in page
+    listed = text_of(iris.get(reverse("audit:exports")))
+    assert said in listed
+    assert "Failed" not in listed
     again = iris.post(reverse("audit:repeat-export", args=[export.pk]))
     assert again["Location"] == reverse("audit:export", args=[Export.objects.exclude(pk=export.pk).get().pk])
     assert Export.objects.filter(parameters=export.parameters).count() == 2
@@ -96,6 +106,8 @@ def test_a_removed_file_is_said_to_be_and_can_be_asked_for_again(walk: Walk, iri
     page = text_of(iris.get(reverse("audit:export", args=[export.pk])))
     assert "Its file was removed when its time was over." in page
     assert "Ask again" in page
+    again = iris.post(reverse("audit:repeat-export", args=[export.pk]))
+    assert again["Location"].endswith("/file/")
     assert iris.get(reverse("audit:download", args=[export.pk])).status_code == 404
     assert "removed" in text_of(iris.get(reverse("audit:exports")))
 

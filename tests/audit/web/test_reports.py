@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -137,6 +138,30 @@ def test_every_report_is_a_page_a_csv_a_workbook_and_a_pdf(walk: Walk, iris: Cli
         assert paper.metadata is not None
         assert paper.metadata.title == each.title
         assert "Iris Auditor" in paper.pages[0].extract_text()
+
+
+def test_the_ledger_is_shown_newest_first_with_names_beside_accounts_and_saved_with_accounts_alone(
+    walk: Walk, iris: Client
+) -> None:
+    decided(walk)
+    page = text_of(iris.get(address("ledger", event="review.given")))
+    petra = walk.cast.petra.ledger_name
+    assert re.search(rf'Petra Platform\s*<div class="small muted">{petra}</div>', page)
+    asked = {"as_of": timezone.now().isoformat()}
+    page = text_of(iris.get(address("ledger", **asked)))
+    shown = re.findall(r'href="/audit/ledger/([0-9a-f-]{36})/"', page)
+    newest = Entry.objects.order_by("-pk")[:50].values_list("event_id", flat=True)
+    assert shown == [str(each) for each in newest]
+    door = reverse("audit:export-report", args=["ledger"])
+    rows = list(csv.DictReader(io.StringIO(saved(iris.post(door, {**asked, "format": "csv"}, follow=True)).decode())))
+    assert [row["Ledger entry"] for row in rows[:50]] == shown
+    assert petra in {row["By"] for row in rows}
+    paper = saved(iris.post(door, {"event": "review.given", "format": "pdf"}, follow=True))
+    assert "Petra Platform" in pypdf.PdfReader(io.BytesIO(paper)).pages[0].extract_text()
+
+
+def test_coverage_says_that_nothing_is_missing_and_not_that_there_is_nothing(iris: Client) -> None:
+    assert "Nothing is missing, as of that instant." in text_of(iris.get(address("coverage", asset="no-such-asset")))
 
 
 def test_a_format_that_does_not_exist_is_refused_with_a_sentence(iris: Client) -> None:
