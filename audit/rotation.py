@@ -21,7 +21,7 @@ from audit import keyset, log, seal, sealer
 from audit.cosignatures import WitnessKey
 from audit.events import Event
 from audit.keyset import Document, ListedKey, Purpose
-from audit.models import Entry, Keyset, Pending
+from audit.models import Checkpoint, Entry, Keyset, Pending
 from audit.recording import Actor
 from portal.errors import Fault, Invalid, Reason, Refused, show
 
@@ -150,6 +150,20 @@ def _unusable(document: Document, now: datetime) -> Iterator[tuple[str, str]]:
 def _command(purpose: Purpose) -> str:
     """Return the command that rotates a key."""
     return "rotate_ledger_key" if purpose == Purpose.LOG else "rotate_decision_key"
+
+
+def make_keys(*, replace_lost: bool = False) -> None:
+    """Make the keys of a new portal where they are missing.
+
+    Raises Refused with code `key_lost` on a portal that has signed checkpoints: a key that is missing there was lost,
+    and another one fits nothing that others hold until a keyset names it.
+    """
+    lost = [name for name in seal.key_files() if not (Path(settings.KEYS_DIR) / name).exists()]
+    if lost and not replace_lost and Checkpoint.objects.exists():
+        says = f"{' and '.join(lost)} is missing in {settings.KEYS_DIR}, and this ledger is signed already."
+        fix = "Restore it. Where it is lost for good, stop the sealer, then `manage.py ensure_keys --replace-lost`."
+        raise Refused("key_lost", f"{says} {fix}", reasons=[Reason("key_lost", says, fix, RUNBOOK)])
+    seal.ensure_keys()
 
 
 def prepare(purpose: Purpose) -> seal.PublicKey:

@@ -225,9 +225,13 @@ def ensure_keys() -> None:
     Run it once when a portal is set up. It is never called implicitly, because a portal that loses its keys must stop
     and say so instead of signing with new ones. With DECISION_SIGNER_URI set only the ledger key is created.
     """
-    make_key(LEDGER_KEY)
-    if not settings.DECISION_SIGNER_URI:
-        make_key(DECISION_KEY)
+    for name in key_files():
+        make_key(name)
+
+
+def key_files() -> list[str]:
+    """Return the names of the private keys that are files here: with DECISION_SIGNER_URI only the ledger's."""
+    return [LEDGER_KEY] if settings.DECISION_SIGNER_URI else [LEDGER_KEY, DECISION_KEY]
 
 
 def make_key(name: str) -> None:

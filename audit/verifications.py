@@ -20,9 +20,11 @@ from audit import copies, log
 from audit.events import Event
 from audit.models import Checkpoint, Entry, Verification
 from audit.verifier import VerifyReport, verify
+from portal import progress
 from portal.jobs import Job, ring
 
 LOCK = 0xC0_57_16
+CHECK = "check of the record"
 OVERDUE = timedelta(hours=36)
 MOST_WORDS = 300
 
@@ -103,7 +105,9 @@ def alone() -> Iterator[bool]:
 def keep() -> Verification:
     """Check the record against itself and the newest copy outside, and keep what was found under an entry."""
     started_at, looked = timezone.now(), copies.look()
-    report = verify(looked.newest.note if looked.newest else None)
+    total = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    with progress.of(CHECK, total) as tick:
+        report = verify(looked.newest.note if looked.newest else None, tick)
     for contradiction in looked.contradictions():
         report.fault(contradiction)
     row = Verification(

@@ -25,6 +25,7 @@ from audit.named_rows import NamedRows
 from audit.serving import verification
 from portal.errors import Invalid, Refused
 
+Tick = Callable[[int], None]
 BATCH = 5_000
 MOST_FAULTS = 1_000
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
@@ -77,7 +78,7 @@ class VerifyReport:
             self.further += 1
 
 
-def verify(trusted_note: str | None = None) -> VerifyReport:
+def verify(trusted_note: str | None = None, tick: Tick = lambda _: None) -> VerifyReport:
     """Recompute the whole ledger and compare it with itself, with the record, and with a checkpoint kept elsewhere.
 
     Checked: every entry against its hash and its columns, every leaf against its entry, tiles and the root of every
@@ -85,7 +86,7 @@ def verify(trusted_note: str | None = None) -> VerifyReport:
     row of the record against the entries, every governed row against its newest history, every serving window against
     its batch, and the append-only triggers.
     What was changed before it was sealed, a second or so after it happened, cannot be seen by any log.
-    Raises Invalid when the given text is no checkpoint.
+    `tick` hears how many sealed entries are checked. Raises Invalid when the given text is no checkpoint.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -94,7 +95,7 @@ def verify(trusted_note: str | None = None) -> VerifyReport:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # For each batch anew the server would start helpers that take longer to start than the batch takes to read.
             cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
-        return _Walk(trusted_note).run()
+        return _Walk(trusted_note, tick).run()
 
 
 class _Stops:
@@ -131,8 +132,8 @@ class _Stops:
 class _Walk:
     """One verification: a walk along the leaves that carries the tree, the tiles and the checkpoints with it."""
 
-    def __init__(self, trusted_note: str | None) -> None:
-        self.report = VerifyReport()
+    def __init__(self, trusted_note: str | None, tick: Tick) -> None:
+        self.report, self.tick = VerifyReport(), tick
         self.size = 0
         self.tiles = 0
         self.builder = tiles.TileBuilder()
@@ -204,6 +205,7 @@ class _Walk:
                     self._expect(event_id, names)
                 self._grow(leaves)
             self.named.flush()
+            self.tick(self.report.leaves)
 
     def _search(self) -> bool:
         """Check the next leaves one by one, because not all of them are plain; return whether there is a next step."""

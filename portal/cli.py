@@ -1,4 +1,4 @@
-"""Hands out what runs elsewhere, each one file: the command for CI, the gate and the verifier without the portal."""
+"""Hands out what runs elsewhere, each one file: the command for CI, and the gate, verifier and witness of others."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def countersign(request: HttpRequest) -> FileResponse:
 def gate(request: HttpRequest) -> HttpResponse:
     """Return the gate that needs no portal."""
     return HttpResponse(standalone.gate_file(), content_type=PYTHON)
+
+
+@login_not_required
+@require_safe
+def witness(request: HttpRequest) -> HttpResponse:
+    """Return the witness, for hosts of other owners."""
+    return HttpResponse(standalone.witness_file(), content_type=PYTHON)
 
 
 @login_not_required

@@ -221,6 +221,8 @@ STORAGES = {
 # The folders that `file:` storage URIs may point into; everything else on the disk is out of reach.
 ARTIFACT_ROOTS = [Path(p) for p in read_list("ARTIFACT_ROOTS", str(VAR_DIR / "artifacts"))]
 KEYS_DIR = Path(read_text("KEYS_DIR", str(VAR_DIR / "keys")))
+# The sha256 of keysets that begin with other roots because the old ones are lost; see docs/operating.md.
+KEYSET_NEW_ROOTS = read_list("KEYSET_NEW_ROOTS")
 EXPORT_DAYS = int(read_text("EXPORT_DAYS", "30"))
 LEDGER_ORIGIN = read_text("LEDGER_ORIGIN", "countersign.local/ledger")
 DECISION_SIGNER_URI = read_text("DECISION_SIGNER_URI", "")

@@ -23,6 +23,7 @@ urlpatterns = [
     path("cli/countersign", cli.countersign, name="cli"),
     path("cli/gate.py", cli.gate, name="cli-gate"),
     path("cli/verify.py", cli.verify, name="cli-verify"),
+    path("cli/witness.py", cli.witness, name="cli-witness"),
     path(".well-known/countersign/keyset.json", published.keyset, name="keyset"),
     path(".well-known/countersign/keysets/<int:number>.json", published.keyset, name="keyset-number"),
     path(".well-known/countersign/revocations.json", published.revocation_list, name="revocations"),

@@ -1,4 +1,4 @@
-"""The gate as the one file that runs without the portal: three modules, joined in reading order.
+"""The gate and the witness, each as the one file that runs without the portal: modules, joined in reading order.
 
 Each of them imports the standard library, `cryptography` and each other, and nothing else; a test holds them to it.
 """
@@ -10,15 +10,26 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-PARTS = ("papers.py", "gatekeeping.py", "gate.py")
+GATE = ("papers.py", "gatekeeping.py", "gate.py")
+WITNESS = ("cosigning.py", "polling.py", "witness.py")
 FUTURE = "from __future__ import annotations\n\n"
 
 
-@cache
 def gate_file() -> bytes:
-    """Return the gate as one Python file: the opening of its command, all imports once, then the code of each part."""
+    """Return the gate as one Python file."""
+    return joined(GATE)
+
+
+def witness_file() -> bytes:
+    """Return the witness as one Python file."""
+    return joined(WITNESS)
+
+
+@cache
+def joined(parts: tuple[str, ...]) -> bytes:
+    """Return modules as one file: the opening of the last one's command, all imports once, then the code of each."""
     folder = Path(__file__).parent
-    texts = [(folder / name).read_text(encoding="utf-8") for name in PARTS]
+    texts = [(folder / name).read_text(encoding="utf-8") for name in parts]
     opening = texts[-1][: texts[-1].index(FUTURE)]
     code = "\n\n".join(code_of(text) for text in texts)
     return f"{opening}{FUTURE}{imports_of(texts)}\n{code}".encode()

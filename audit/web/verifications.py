@@ -14,9 +14,11 @@ from django.views.decorators.http import require_POST, require_safe
 from audit import verifications
 from audit.models import Entry, Verification
 from audit.reports.entries import tell
+from audit.web.outline import outline
 from audit.web.pages import auditor
 from audit.web.present import PAGE_SIZE, crumbs
 from governance.permissions import may
+from portal import progress
 
 
 @require_safe
@@ -27,7 +29,8 @@ def listed(request: HttpRequest) -> HttpResponse:
     if getattr(request, "htmx", False) and work is not None:
         return render(request, "_progress.html", {"work": work})
     page = Paginator(Verification.objects.all(), PAGE_SIZE).get_page(request.GET.get("page"))
-    context = {"page": page, "work": work, "may_ask": may(user, "record.verify"), "crumbs": crumbs()}
+    may_ask = may(user, "record.verify") and verifications.asked() is None
+    context = {"page": page, "work": work, "may_ask": may_ask, "crumbs": crumbs()}
     response = render(request, "audit/verifications.html", {**context, "overdue": verifications.overdue()})
     if getattr(request, "htmx", False):
         response["HX-Refresh"] = "true"
@@ -37,11 +40,15 @@ def listed(request: HttpRequest) -> HttpResponse:
 @require_safe
 def shown(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one check: what was compared, and every contradiction in a sentence."""
-    auditor(request, "verification.read")
+    user = auditor(request, "verification.read")
     found = get_object_or_404(Verification, pk=pk)
     way = crumbs(("Checks of the record", reverse("audit:verifications")))
+    # Sentences name customers and people: they are for whoever reads the record, as its reports are.
+    may_read = may(user, "report.read")
     context = {
         "check": found,
+        "sentences": found.faults if may_read else [],
+        "outline": [] if may_read else outline(found.faults),
         "facts": facts_of(found),
         "crumbs": way,
         "further": found.fault_count - len(found.faults),
@@ -61,19 +68,30 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 
 def waiting() -> dict[str, Any] | None:
-    """Return the check that somebody waits for, as work in progress."""
-    asked = verifications.asked()
-    if asked is None:
+    """Return the check that somebody waits for, or that runs by itself, as work in progress."""
+    asked, running = verifications.asked(), progress.told(verifications.CHECK)
+    if asked is None and running is None:
         return None
+    says = f"{tell([asked])[0].actor} asked at {asked.occurred_at:%H:%M:%S} UTC." if asked else "The nightly check."
     address = reverse("audit:verifications")
     return {
         "id": "verification",
         "label": "Check of the record",
-        "says": f"{tell([asked])[0].actor} asked at {asked.occurred_at:%H:%M:%S} UTC.",
+        "says": f"{says} {how_far(running)}",
         "finished": False,
         "url": address,
         "page_url": address,
+        **({"done": running.done, "total": running.total} if running else {}),
     }
+
+
+def how_far(running: progress.Told | None) -> str:
+    """Return how far a check is, in words."""
+    if running is None:
+        return "It waits for a worker."
+    if running.done >= running.total:
+        return f"All {running.total:,} sealed entries are checked; governed rows and serving windows follow."
+    return f"{running.done:,} of {running.total:,} sealed entries are checked."
 
 
 def facts_of(found: Verification) -> list[dict[str, Any]]:

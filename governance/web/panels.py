@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
@@ -16,7 +17,7 @@ from governance import dues, lifecycle, promotions, queries, reviews, standing, 
 from governance.checks.verdicts import RuleVerdict, red
 from governance.models import Decision, Policy, Review, Submission
 from governance.permissions import lent_to, seats_of
-from governance.web import sheets
+from governance.web import seals, sheets
 from governance.web.timeline import VERBS
 from portal.charts import Part, StackedBar, stacked_bar
 from portal.errors import Reason
@@ -263,7 +264,7 @@ def posture_bar(
     )
 
 
-def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
+def approvals(submission: Submission, digest: str, reader: User) -> list[dict[str, Any]]:
     """Return each needed role with what it has answered on the present dossier, and what a change has voided.
 
     A closed submission shows what was answered on the dossier it was closed on.
@@ -272,18 +273,25 @@ def approvals(submission: Submission, digest: str) -> list[dict[str, Any]]:
     given = list(rows.order_by("pk"))
     if given and not submission.is_open:
         digest = given[-1].dossier_digest
-    wanted = submissions.required_roles(submission)
-    return [answer_of(role, [review for review in given if review.role == role], digest) for role in wanted]
+    wanted, marks = submissions.required_roles(submission), seals.of(given, reader)
+    return [answer_of(role, [review for review in given if review.role == role], digest, marks) for role in wanted]
 
 
-def answer_of(role: str, given: list[Review], digest: str) -> dict[str, Any]:
+def answer_of(role: str, given: list[Review], digest: str, marks: dict[UUID, seals.Seal]) -> dict[str, Any]:
     """Return what one role has answered: on this dossier, on an older one, or not yet."""
     if not given:
         return {"role": role, "verdict": "waiting"}
     current = [review for review in given if review.dossier_digest == digest]
     last = (current or given)[-1]
     verdict = last.verdict if current else "voided"
-    return {"role": role, "verdict": verdict, "by": reviews.voice(last), "at": last.given_at, "note": last.note}
+    return {
+        "role": role,
+        "verdict": verdict,
+        "by": reviews.voice(last),
+        "at": last.given_at,
+        "note": last.note,
+        "seal": marks[last.recorded_in],
+    }
 
 
 def verdict_strip(submission: Submission, found: list[RuleVerdict], got: list[dict[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def page(submission: Submission, user: User, *, form: ReviewForm | None = None) 
     digest = submissions.digest_of(submission, drawn)
     found = submissions.standing_verdicts(submission)
     blocking = red(found)
-    got = panels.approvals(submission, digest)
+    got = panels.approvals(submission, digest, user)
     serving = promotions.current(version.asset, submission.environment)
     before = serving.version if serving and serving.version_id != version.pk else None
     return {

@@ -12,7 +12,7 @@ from governance import decisions, dues, requirements
 from governance.checks import BY_SLUG, custom
 from governance.models import Decision, Policy
 from governance.permissions import may
-from governance.web import case_reports, surroundings
+from governance.web import case_reports, seals, surroundings
 from governance.web.forms import ReasonForm
 from registry.models import User
 
@@ -99,6 +99,8 @@ def limits(bounds: dict[str, str]) -> str:
 def decision(found: Decision, user: User, form: ReasonForm) -> dict[str, Any]:
     """Return the page of a decision: what it says, who said what, and whether it still holds."""
     version = found.version
+    reviews = found.submission.reviews.select_related("reviewer", "on_behalf_of", "withdrawal").order_by("pk")
+    marks = seals.of(reviews, user)
     return {
         "decision": found,
         "crumbs": [
@@ -107,7 +109,7 @@ def decision(found: Decision, user: User, form: ReasonForm) -> dict[str, Any]:
             {"label": version.number, "url": version.get_absolute_url()},
         ],
         "facts": decision_items(found),
-        "reviews": found.submission.reviews.select_related("reviewer", "on_behalf_of", "withdrawal").order_by("pk"),
+        "reviews": [(review, marks[review.recorded_in]) for review in reviews],
         "conditions": surroundings.conditions(found.submission, user, timezone.now()),
         "form": form,
         **force(found, user),

@@ -19,8 +19,9 @@ PUBLIC = {
     "/healthz",  # for alarms: says what is wrong with database, broker and clock, and nothing else
     "/readyz",  # for load balancers
     "/cli/countersign",  # the command for CI: one file without secrets
-    "/cli/gate.py",  # the gate and the verifier that need no portal
+    "/cli/gate.py",  # gate, verifier and witness, which need no portal
     "/cli/verify.py",
+    "/cli/witness.py",
     "/api/v1/",
     "/api/v1/docs",  # the API's description: shapes, no data
     "/api/v1/openapi.json",

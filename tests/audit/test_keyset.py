@@ -19,6 +19,7 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from pytest_django import Settings
 
 from audit import keyset, rotation, seal
 from audit.exports import roots
@@ -119,6 +120,25 @@ def take_back(name: str) -> Callable[[Document], Document]:
         return replace(said, keys=changed[name])
 
     return change
+
+
+def test_other_roots_are_believed_when_whoever_runs_the_portal_says_so(
+    root_files: list[Path], tmp_path: Path, settings: Settings
+) -> None:
+    """Two of three roots are lost: nothing that they would have to sign can be published any more."""
+    before = keyset.opened(signed(document(root_files), root_files[:2]), None)
+    (tmp_path / "anew").mkdir()
+    others = [tmp_path / "anew" / f"root{number}.pem" for number in (4, 5, 6)]
+    for file in others:
+        roots.new(file)
+    envelope = signed(document(others, version=2), others[:2])
+    with pytest.raises(Refused):
+        keyset.opened(envelope, before)
+    settings.KEYSET_NEW_ROOTS = [seal.digest(seal.payload_of(envelope, keyset.PAYLOAD_TYPE))]
+    assert keyset.opened(envelope, before).version == 2
+    for unsigned in (signed(document(others, version=2), others[:1]), signed(document(others, version=3), others[:2])):
+        with pytest.raises(Refused):
+            keyset.opened(unsigned, before)
 
 
 @pytest.mark.parametrize("name", ["missing", "start", "found", "later"])

@@ -128,3 +128,19 @@ def test_keys_are_created_and_the_public_ones_printed(settings: Settings, tmp_pa
     assert f"Ledger key: {settings.LEDGER_ORIGIN}+" in printed[0]
     assert "-----BEGIN PUBLIC KEY-----" in printed[0]
     assert "PRIVATE" not in printed[0]
+
+
+def test_a_key_that_was_lost_is_not_replaced_in_silence(say: Callable[..., Entry], settings: Settings) -> None:
+    say()
+    seal_due()
+    path = Path(settings.KEYS_DIR) / "ledger.pem"
+    kept = path.read_bytes()
+    path.unlink()
+    try:
+        with pytest.raises(CommandError, match=r"ledger\.pem is missing .* Restore it"):
+            call_command("ensure_keys", stdout=StringIO())
+        assert not path.exists()
+        call_command("ensure_keys", replace_lost=True, stdout=StringIO())
+        assert path.read_bytes() != kept
+    finally:
+        path.write_bytes(kept)

@@ -9,9 +9,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from audit.models import Leaf
 from governance import reviews, submissions
 from governance.models import Handover, Obligation, ObligationEnd, ReviewWithdrawal, Submission
+from governance.web import panels
 from registry import evidence
+from registry.models import User
 from tests.factories import Walk, artifacts
 from tests.web.visitors import read, visit
 
@@ -86,6 +89,41 @@ def test_a_verdict_is_taken_back_on_the_page_by_who_gave_it(walk: Walk) -> None:
     page = petra.get(submission.get_absolute_url())
     assert "0 of 3 approvals" in read(page)
     assert 'value="approve"' in page.content.decode()
+
+
+def test_each_verdict_says_whether_it_is_sealed_and_leads_auditors_to_its_proof(walk: Walk) -> None:
+    submission = staged(walk, "production")
+    given = reviews.approve(submission, actor=walk.cast.petra, role="platform", proof=walk.proof())
+    address = submission.get_absolute_url()
+    assert "being sealed" in read(visit(walk.cast.petra).get(address))
+    walk.work()
+    place = Leaf.objects.get(entry__event_id=given.recorded_in).leaf_index
+    proof = f'<a href="/audit/ledger/{given.recorded_in}/">sealed as entry {place}</a>'
+    for person, links in ((walk.cast.petra, False), (walk.cast.iris, True)):
+        page = visit(person).get(address)
+        assert f"sealed as entry {place}" in read(page)
+        assert "being sealed" not in read(page)
+        assert (proof in page.content.decode()) == links
+    walk.approve(submission, "product", "security")
+    walk.work()
+    decided = visit(walk.cast.iris).get(submission.decisions.get().get_absolute_url())
+    assert proof in decided.content.decode()
+    assert read(decided).count("sealed as entry") == 3
+
+
+def test_the_marks_of_three_verdicts_cost_the_queries_of_one(walk: Walk) -> None:
+    submission, counted = staged(walk, "production"), []
+    people = {"platform": walk.cast.petra, "product": walk.cast.dana, "security": walk.cast.rhea}
+    for roles in (("platform",), ("product", "security")):
+        for role in roles:
+            reviews.request_changes(submission, actor=people[role], role=role, note="Too short.", proof=walk.proof())
+        walk.work()
+        digest = submissions.current_digest(submission)
+        reader = User.objects.get(username="iris")
+        with CaptureQueriesContext(connection) as captured:
+            marked = panels.approvals(submission, digest, reader)
+        counted.append((len(captured), sum("seal" in each for each in marked)))
+    assert counted == [(counted[0][0], 1), (counted[0][0], 3)]
 
 
 def test_a_role_is_handed_over_on_the_page_and_everybody_sees_to_whom(walk: Walk) -> None:

@@ -86,7 +86,7 @@ def test_a_witness_that_saw_more_is_a_loud_alarm(witness: Host, grow: Grow) -> N
     cut_off(2)
     grow(2)
     assert copies.copy_due() == 0
-    assert "it saw 6 entries, and this ledger has 4" in copies.fault()
+    assert "it saw 6 entries, and this ledger has 4" in copies.alarms()[0].says
     witness.kill()
     copies.copy_due(at_once=True)
     assert copies.standings()[0].contradicts
@@ -102,10 +102,10 @@ def test_a_ledger_written_anew_up_to_the_same_size_is_a_loud_alarm(witness: Host
     cut_off(2)
     grow(2)
     assert copies.copy_due() == 0
-    assert "it saw other entries among the first 4" in copies.fault()
+    assert "it saw other entries among the first 4" in copies.alarms()[0].says
     grow(3)
     copies.copy_due(at_once=True)
-    assert "the 4 entries it saw are not the first 4 of this ledger" in copies.fault()
+    assert "the 4 entries it saw are not the first 4 of this ledger" in copies.alarms()[0].says
     evidence = list((witness.state / "evidence").iterdir())
     assert len(evidence) == 2
 
