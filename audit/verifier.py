@@ -20,6 +20,7 @@ from django.db import connection, transaction
 from pydantic_core import from_json
 
 from audit import binary, bulk, drift, immutability, keyset, merkle, notes, tiles
+from audit.bulk import UNREADABLE
 from audit.models import Checkpoint, Tile
 from audit.named_rows import NamedRows
 from audit.serving import verification
@@ -28,7 +29,6 @@ from portal.errors import Invalid, Refused
 Tick = Callable[[int], None]
 BATCH = 5_000
 MOST_FAULTS = 1_000
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 LEDGER_TABLES = ("audit_entry", "audit_leaf", "audit_tile", "audit_checkpoint", "audit_pending", "audit_servingwindow")
 # What is beyond the years that Python knows is no time of an entry, and differs from every body.
 ENTRY = """
